@@ -1,0 +1,68 @@
+"""What was observed, and at which step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of one modality, sorted by step.
+
+    Attributes:
+        step: the step that each event belongs to; of a static modality, the sample.
+
+    Raises:
+        ValueError: dtypes, ranks or lengths disagree.
+    """
+
+    step: Int64[Tensor, "event"]
+
+    def __post_init__(self) -> None:
+        if self.step.dtype != torch.int64 or self.step.ndim != 1:
+            raise ValueError(f"{type(self).__name__}.step: needs int64 of shape (event,)")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor) and len(value) != len(self.step):
+                raise ValueError(
+                    f"{type(self).__name__}.{field.name}: has {len(value)} rows for {len(self.step)} events"
+                )
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def to(self, device: Any) -> Self:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})
+
+
+@dataclass(frozen=True)
+class NumericEvents(Events):
+    """Numbers, several features an event.
+
+    Attributes:
+        values: raw values as read; after the modality's `carry`, filled and normalised.
+        observed: true where a feature has a real value.
+        age: time since each feature was last observed, 0 where it is now, negative where it never
+            was; set by the modality's `carry`.
+    """
+
+    values: Float[Tensor, "event feature"]
+    observed: Bool[Tensor, "event feature"]
+    age: Float[Tensor, "event feature"] | None = None
+
+
+@dataclass(frozen=True)
+class CategoryEvents(Events):
+    """Codes, several features (columns) an event.
+
+    Attributes:
+        code: 0 where missing, 1 where unknown to the vocabulary, then the known ones.
+    """
+
+    code: Int64[Tensor, "event feature"]

@@ -1,0 +1,50 @@
+"""The observed labels of one task in a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Target:
+    """Observed labels only: a sample or a step without one has no row here.
+
+    Attributes:
+        where: the step that predicts the label (for a label of the whole sample, its last step).
+        value: int64 class indices (label,), or numbers (label, column).
+        observed: which columns of `value` are real; None where all are.
+        weight: share of one label that this row carries; 1 but for labels spread over steps.
+        previous: for a next-step task, the last value known at `where`, which its baseline predicts;
+            missing columns are NaN.
+
+    Raises:
+        ValueError: dtypes, ranks or lengths disagree.
+    """
+
+    where: Int64[Tensor, "label"]
+    value: Shaped[Tensor, "label ..."]
+    observed: Bool[Tensor, "label column"] | None = None
+    weight: Float[Tensor, "label"] | None = None
+    previous: Float[Tensor, "label column"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.where.dtype != torch.int64 or self.where.ndim != 1:
+            raise ValueError("Target.where: needs int64 of shape (label,)")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and len(value) != len(self.where):
+                raise ValueError(f"Target.{field.name}: has {len(value)} rows for {len(self.where)} labels")
+        if self.observed is not None and self.observed.shape != self.value.shape:
+            raise ValueError("Target.observed: needs the shape of Target.value")
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+    def to(self, device: Any) -> Self:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in tensors.items() if v is not None})

@@ -1,0 +1,78 @@
+"""The merged clock of a batch of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from mmseq.random import Noise
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each step of each sample happens.
+
+    Attributes:
+        starts: the first step of each sample, and the number of steps at the end.
+        time: time since the sample's origin, in the configured unit; rises strictly within a sample.
+        delta: time since the sample's previous step; 0 at its very first.
+        continues: a later call may go on from here, so the state after the last step is wanted;
+            where it is false a component may return an empty state.
+        noise: the source of dropout masks in training, None in evaluation.
+
+    Raises:
+        ValueError: dtypes, ranks or lengths disagree.
+    """
+
+    starts: Int64[Tensor, "bound"]
+    time: Float[Tensor, "step"]
+    delta: Float[Tensor, "step"]
+    continues: bool = False
+    noise: Noise | None = None
+
+    def __post_init__(self) -> None:
+        if self.starts.dtype != torch.int64 or self.starts.ndim != 1 or len(self.starts) < 1:
+            raise ValueError("Timeline.starts: needs int64 of shape (sample + 1,)")
+        if self.time.ndim != 1 or self.time.shape != self.delta.shape:
+            raise ValueError("Timeline: time and delta need the same shape (step,)")
+        if self.noise is not None and len(self.noise.key) != self.n_samples:
+            raise ValueError("Timeline.noise: needs one key per sample")
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.time)
+
+    @cached_property
+    def lengths(self) -> Int64[Tensor, "sample"]:
+        """Steps of each sample."""
+        return self.starts.diff()
+
+    @cached_property
+    def sample(self) -> Int64[Tensor, "step"]:
+        """The sample that each step belongs to."""
+        index = torch.arange(self.n_samples, device=self.starts.device)
+        return torch.repeat_interleave(index, self.lengths, output_size=self.n_steps)
+
+    @cached_property
+    def last(self) -> Int64[Tensor, "sample"]:
+        """The last step of each sample; one before its start where it has none."""
+        return self.starts[1:] - 1
+
+    @cached_property
+    def lengths_list(self) -> list[int]:
+        """`lengths` on the host, read once."""
+        return self.lengths.tolist()
+
+    def to(self, device: Any) -> Timeline:
+        noise = None if self.noise is None else self.noise.to(device)
+        time = self.time if torch.device(device).type == "mps" else self.time.to(device)
+        return replace(self, starts=self.starts.to(device), time=time, delta=self.delta.to(device), noise=noise)

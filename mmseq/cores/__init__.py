@@ -1,0 +1,47 @@
+"""Cores: what runs over the steps and remembers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mmseq.batch import Timeline
+from mmseq.registry import ComponentConfig, Registry
+from mmseq.state import State
+
+__all__ = ["Core", "CoreConfig", "cores"]
+
+
+class CoreConfig(ComponentConfig):
+    """Base of every core's config."""
+
+
+class Core(nn.Module):
+    """A function (inputs, timeline, state) → (outputs, state) over the steps of each sample.
+
+    Running a sequence whole, in chunks or one step at a time is the same call and gives the same
+    numbers. Constructor: `(width, *, …options)`.
+
+    Attributes:
+        hidden: size of the outputs.
+        causal: outputs depend on no later step; a core that is not causal cannot stream.
+    """
+
+    causal: ClassVar[bool] = True
+    hidden: int
+
+    @abstractmethod
+    def forward(
+        self, inputs: Float[Tensor, "step width"], timeline: Timeline, state: State | None = None
+    ) -> tuple[Float[Tensor, "step hidden"], State]:
+        """Runs on from `state` (None: from the beginning).
+
+        The state returned has one row a sample; rows without a step keep theirs. It may be empty where
+        `timeline.continues` is false.
+        """
+
+
+cores: Registry[Core] = Registry("cores", CoreConfig)

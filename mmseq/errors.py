@@ -1,0 +1,38 @@
+"""What can go wrong for a user, each with the exit code that the command line ends with."""
+
+from __future__ import annotations
+
+
+class MmseqError(Exception):
+    """A problem that a user can solve: shown without a traceback.
+
+    The message reads `where: what rule; what came; what to do`.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(MmseqError):
+    """The configuration breaks a rule."""
+
+    exit_code = 2
+
+
+class DataError(MmseqError):
+    """The data break a rule; names file, column and row where there are any."""
+
+    exit_code = 2
+
+
+class PluginError(MmseqError):
+    """A component is missing, broken or registered twice."""
+
+    exit_code = 3
+
+
+class CheckpointError(MmseqError):
+    """A bundle, checkpoint or store is incomplete, altered or of another version."""
+
+
+class NumericError(MmseqError):
+    """A loss, gradient or weight is not a finite number."""

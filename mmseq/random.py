@@ -1,0 +1,109 @@
+"""Random numbers as a pure function of (seed, step, sample, layer).
+
+The same numbers come out in any batch, chunk, process or device, because nothing is drawn from a
+shared stream: each number is the hash of a counter.
+Source: splitmix64 finaliser (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from mmseq.batch.timeline import Timeline
+
+_WEYL = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64
+_MIX1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def _shift(x: Any, n: int) -> Any:
+    """Logical right shift of int64."""
+    return (x >> n) & ((1 << (64 - n)) - 1)
+
+
+def mix(x: Any) -> Any:
+    """splitmix64's finaliser on int64 tensors or arrays; products wrap around."""
+    x = (x ^ _shift(x, 30)) * _MIX1
+    x = (x ^ _shift(x, 27)) * _MIX2
+    return x ^ _shift(x, 31)
+
+
+def hash_key(*parts: int) -> int:
+    """Whole numbers → one int64 key."""
+    key = np.zeros(1, np.int64)
+    with np.errstate(over="ignore"):
+        for part in parts:
+            key = mix(key + np.int64(_WEYL) + np.array([part], np.uint64 if part >= 2**63 else np.int64).astype(np.int64))
+    return int(key[0])
+
+
+def hash_name(name: str) -> int:
+    """A stable number for a name."""
+    return zlib.crc32(name.encode())
+
+
+def permutation(n: int, *parts: int) -> np.ndarray:
+    """A permutation of range(n) that depends on `parts` alone."""
+    with np.errstate(over="ignore"):
+        return np.argsort(mix(np.arange(1, n + 1, dtype=np.int64) * np.int64(_WEYL) + hash_key(*parts)), kind="stable")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Where a batch's random numbers come from.
+
+    Attributes:
+        seed: a key of (seed, optimizer step).
+        key: one number per sample, the same wherever the sample is batched.
+    """
+
+    seed: int
+    key: Int64[Tensor, "sample"]
+
+    def uniform(self, layer: int, width: int) -> Float[Tensor, "sample width"]:
+        """float32 numbers in [0, 1), one row a sample, for the layer of that number."""
+        row = mix(self.key * _WEYL + hash_key(self.seed, layer))
+        column = torch.arange(1, width + 1, device=row.device) * _WEYL
+        return _shift(mix(row[:, None] + column), 40).float() / (1 << 24)
+
+    def to(self, device: Any) -> Noise:
+        return replace(self, key=self.key.to(device))
+
+
+class Dropout(nn.Module):
+    """Variational dropout: one mask per sample and layer, the same at all its steps.
+
+    Source: Gal and Ghahramani 2016, "A theoretically grounded application of dropout in recurrent
+    neural networks".
+
+    Args:
+        rate: share of the features that are hidden, in [0, 1).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.layer = 0
+
+    def forward(self, x: Float[Tensor, "row width"], timeline: Timeline, row: Int64[Tensor, "row"] | None = None) -> Float[Tensor, "row width"]:
+        """Hides features. `row` gives the sample of each row; by default the rows are the steps."""
+        if self.rate == 0 or timeline.noise is None:
+            return x
+        keep = timeline.noise.uniform(self.layer, x.shape[1]) >= self.rate
+        scale = keep.to(x.dtype) / (1 - self.rate)
+        return x * scale.index_select(0, timeline.sample if row is None else row)
+
+
+def name_layers(model: nn.Module) -> None:
+    """Gives every dropout layer of a model its own number, from its name in the model."""
+    for name, module in model.named_modules():
+        if isinstance(module, Dropout):
+            module.layer = hash_name(name)
