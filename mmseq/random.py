@@ -41,7 +41,11 @@ def hash_key(*parts: int) -> int:
     key = np.zeros(1, np.int64)
     with np.errstate(over="ignore"):
         for part in parts:
-            key = mix(key + np.int64(_WEYL) + np.array([part], np.uint64 if part >= 2**63 else np.int64).astype(np.int64))
+            key = mix(
+                key
+                + np.int64(_WEYL)
+                + np.array([part], np.uint64 if part >= 2**63 else np.int64).astype(np.int64)
+            )
     return int(key[0])
 
 
@@ -53,7 +57,9 @@ def hash_name(name: str) -> int:
 def permutation(n: int, *parts: int) -> np.ndarray:
     """A permutation of range(n) that depends on `parts` alone."""
     with np.errstate(over="ignore"):
-        return np.argsort(mix(np.arange(1, n + 1, dtype=np.int64) * np.int64(_WEYL) + hash_key(*parts)), kind="stable")
+        return np.argsort(
+            mix(np.arange(1, n + 1, dtype=np.int64) * np.int64(_WEYL) + hash_key(*parts)), kind="stable"
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,9 @@ class Dropout(nn.Module):
         self.rate = rate
         self.layer = 0
 
-    def forward(self, x: Float[Tensor, "row width"], timeline: Timeline, row: Int64[Tensor, "row"] | None = None) -> Float[Tensor, "row width"]:
+    def forward(
+        self, x: Float[Tensor, "row width"], timeline: Timeline, row: Int64[Tensor, "row"] | None = None
+    ) -> Float[Tensor, "row width"]:
         """Hides features. `row` gives the sample of each row; by default the rows are the steps."""
         if self.rate == 0 or timeline.noise is None:
             return x

@@ -45,13 +45,10 @@ class Registry(Generic[Component]):
 
     Args:
         family: plural name of the family, also the entry-point group `mmseq.<family>`.
-        base_config: fields on this class belong to the framework; only those that a component's own
-            config class adds are passed to the component's constructor.
     """
 
-    def __init__(self, family: str, base_config: type[ComponentConfig] = ComponentConfig) -> None:
+    def __init__(self, family: str) -> None:
         self.family = family
-        self.base_config = base_config
         self._classes: dict[str, tuple[type[ComponentConfig], type[Component]]] = {}
 
     @cached_property
@@ -72,7 +69,7 @@ class Registry(Generic[Component]):
         Raises:
             PluginError: the kind is taken, or a config field has the name of a run-time fact.
         """
-        (kind,) = get_args(config_class.model_fields["kind"].annotation) or (None,)
+        kind = _kind(config_class)
         if kind is None:
             raise PluginError(f"{config_class.__name__}: `kind` must be annotated Literal['its-name']")
 
@@ -93,7 +90,7 @@ class Registry(Generic[Component]):
         parameters = inspect.signature(cls).parameters.values()
         facts = {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
         options = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-        fields = set(self._own_fields(config_class))
+        fields = set(_own_fields(config_class))
         if overlap := sorted(fields & facts):
             raise PluginError(
                 f"{self.family} {kind!r}: {', '.join(overlap)} is both a config field and a run-time fact "
@@ -104,9 +101,6 @@ class Registry(Generic[Component]):
                 f"{self.family} {kind!r}: the fields of {config_class.__name__} ({', '.join(sorted(fields))}) "
                 f"are not the keyword options of {cls.__name__} ({', '.join(sorted(options))})"
             )
-
-    def _own_fields(self, config_class: type[ComponentConfig]) -> list[str]:
-        return [name for name in config_class.model_fields if name not in self.base_config.model_fields]
 
     def kinds(self) -> list[str]:
         """Every kind that can be named, without importing any."""
@@ -164,8 +158,23 @@ class Registry(Generic[Component]):
     def build(self, config: ComponentConfig, *facts: Any, **named_facts: Any) -> Component:
         """The component that `config` describes, given what is only known at run time."""
         config_class, cls = self._lookup(config.kind)
-        options = {name: getattr(config, name) for name in self._own_fields(config_class)}
+        options = {name: getattr(config, name) for name in _own_fields(config_class)}
         return cls(*facts, **named_facts, **options)
+
+
+def _kind(config_class: type[ComponentConfig]) -> str | None:
+    (kind,) = get_args(config_class.model_fields["kind"].annotation) or (None,)
+    return kind
+
+
+def _own_fields(config_class: type[ComponentConfig]) -> list[str]:
+    """What goes to the constructor: the fields of base configs, which have no kind, are the framework's."""
+    bases = [c for c in config_class.__mro__ if issubclass(c, ComponentConfig) and _kind(c) is None]
+    return [
+        name
+        for name in config_class.model_fields
+        if not any(name in c.model_fields for c in bases) and name != "kind"
+    ]
 
 
 def load_plugin(path: Path) -> None:
@@ -192,7 +201,9 @@ def load_plugin(path: Path) -> None:
     try:
         spec.loader.exec_module(module)
         if _registered() == before:
-            raise PluginError(f"plugin {path}: registered nothing; its class needs e.g. @encoders.register(…)")
+            raise PluginError(
+                f"plugin {path}: registered nothing; its class needs e.g. @encoders.register(…)"
+            )
     except Exception as error:
         del sys.modules[name]
         if isinstance(error, PluginError):

@@ -21,6 +21,7 @@ class Target:
         weight: share of one label that this row carries; 1 but for labels spread over steps.
         previous: for a next-step task, the last value known at `where`, which its baseline predicts;
             missing columns are NaN.
+        wait: for a next-step task, the time from `where` to the event that is to be predicted.
 
     Raises:
         ValueError: dtypes, ranks or lengths disagree.
@@ -31,6 +32,7 @@ class Target:
     observed: Bool[Tensor, "label column"] | None = None
     weight: Float[Tensor, "label"] | None = None
     previous: Float[Tensor, "label column"] | None = None
+    wait: Float[Tensor, "label"] | None = None
 
     def __post_init__(self) -> None:
         if self.where.dtype != torch.int64 or self.where.ndim != 1:

@@ -44,4 +44,4 @@ class Core(nn.Module):
         """
 
 
-cores: Registry[Core] = Registry("cores", CoreConfig)
+cores: Registry[Core] = Registry("cores")

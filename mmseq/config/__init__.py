@@ -1,0 +1,1 @@
+"""What the user asked for: one tree, checked as a whole."""

@@ -1,0 +1,156 @@
+"""Heads: hidden → the parameters of a prediction; its loss as a sum; its decoding; its metrics."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from mmseq.batch import Target
+from mmseq.registry import ComponentConfig, Registry
+from mmseq.sources import Reading
+
+__all__ = ["Encoded", "Head", "HeadConfig", "LabelConfig", "Labels", "Spec", "heads"]
+
+
+class HeadConfig(ComponentConfig):
+    """Base of every head's config."""
+
+    weight: NonNegativeFloat = Field(1.0, description="weight of the task's loss; 0 leaves it untrained")
+
+
+class LabelConfig(HeadConfig):
+    """Base of the config of a head whose labels are read from a table."""
+
+    table: str = Field(description="table that holds the labels")
+    time: str | None = Field(None, description="time column of the labels; none: one label a sample")
+
+
+class Spec(BaseModel):
+    """Facts fitted on the training split, kept in the bundle as JSON."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Raw labels of one task, as the store holds them.
+
+    Attributes:
+        columns: names of the label columns.
+        values: numbers, NaN where missing; (label, 0) where the task reads codes.
+        code: codes into `vocabulary` of the first code column, -1 where missing; empty where it reads numbers.
+        vocabulary: the strings behind the codes.
+    """
+
+    columns: tuple[str, ...]
+    values: np.ndarray
+    code: np.ndarray
+    vocabulary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Labels as the head's loss takes them: rows without anything observed are gone.
+
+    Attributes:
+        row: which raw rows remain.
+        value: int64 class indices (label,), or float32 numbers (label, column), 0 where not observed.
+        observed: (label, column); None where all are.
+    """
+
+    row: np.ndarray
+    value: np.ndarray
+    observed: np.ndarray | None = None
+
+
+class Head(nn.Module):
+    """Hidden → parameters, and what they mean. Constructor: `(spec, hidden, *, …options)`.
+
+    A subclass writes what is abstract here; sums, masks and weights are done once, in this class.
+
+    Attributes:
+        Spec: class of the facts fitted on the training split.
+        monitor: name of its metric that model selection looks at, and whether more of it is better.
+    """
+
+    Spec: ClassVar[type[Spec]]
+    monitor: ClassVar[tuple[str, Literal["max", "min"]]]
+
+    @classmethod
+    @abstractmethod
+    def reading(cls, config: Any) -> Reading | None:
+        """The columns that hold the labels; None where the targets come from the inputs themselves."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, config: Any, facts: Any) -> Spec:
+        """What the training split tells.
+
+        Args:
+            config: the task's config.
+            facts: the training split's `Labels`; of a next-step head, the fitted `Modality`.
+
+        Raises:
+            DataError: there is nothing to learn from.
+        """
+
+    @abstractmethod
+    def encode(self, labels: Labels) -> Encoded:
+        """Raw labels of any split → targets. Raises DataError for one that the training split never had."""
+
+    @abstractmethod
+    def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
+        """The parameters of a prediction for each query."""
+
+    @abstractmethod
+    def loss(
+        self, parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> Float[Tensor, "label ..."]:
+        """Loss of each label, or of each of its columns: neither reduced nor masked nor weighted."""
+
+    @abstractmethod
+    def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
+        """Columns of a prediction table, in original units and class names.
+
+        A column's name follows the task's: `""` is the task's own column, `"scale"` is `<task>.scale`.
+        """
+
+    @abstractmethod
+    def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
+        """Parameters of the prediction that needs no inputs (majority class, mean, last value)."""
+
+    @abstractmethod
+    def metrics(self) -> dict[str, Metric]:
+        """Fresh metrics by name, for `score` to update."""
+
+    @abstractmethod
+    def score(
+        self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> None:
+        """Updates the metrics with observed labels; must take zero labels."""
+
+    def weights(self, target: Target) -> Float[Tensor, "label ..."]:
+        """Weight of each label, or of each of its columns; depends on targets only, never on outputs."""
+        weight = (
+            torch.ones_like(target.where, dtype=torch.float32) if target.weight is None else target.weight
+        )
+        if target.observed is None:
+            return weight if target.value.ndim == 1 else weight[:, None].expand(target.value.shape)
+        return weight[:, None] * target.observed
+
+    def loss_sum(self, parameters: Float[Tensor, "label parameter"], target: Target) -> Float[Tensor, ""]:
+        """Weighted sum of the losses of what was observed."""
+        loss, weights = self.loss(parameters, target), self.weights(target)
+        return torch.where(weights > 0, loss * weights, 0).sum()
+
+
+heads: Registry[Head] = Registry("heads")

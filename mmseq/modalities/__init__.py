@@ -1,0 +1,135 @@
+"""Modalities: data types. How raw values are read, fitted, made into events, and remembered."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from torch import Tensor, nn
+
+from mmseq.batch import Events, Timeline
+from mmseq.encoders import EncoderConfig, encoders
+from mmseq.registry import ComponentConfig, Registry
+from mmseq.sources import Reading
+from mmseq.state import State
+
+__all__ = ["Arrays", "Modality", "ModalityConfig", "NextEvent", "Part", "Spec", "Stored", "modalities"]
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class ModalityConfig(ComponentConfig):
+    """Base of every modality's config."""
+
+    table: str = Field(description="table that holds the events")
+    time: str | None = Field(None, description="time column; none: static, one row a sample")
+    encoder: Annotated[SerializeAsAny[EncoderConfig], BeforeValidator(encoders.parse)] | None = Field(
+        None, description="how an event becomes a vector; none: the kind's own default"
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of training samples from which the whole modality is hidden"
+    )
+
+
+class Spec(BaseModel):
+    """Facts fitted on the training split, kept in the bundle as JSON."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the store holds of one modality.
+
+    Attributes:
+        columns: resolved names of the number columns, or of the code columns.
+        vocabularies: of each code column, the strings behind its codes.
+        chunks: iterates over the training split's arrays, a part at a time: `values` float32
+            (event, column), NaN where missing, or `code` int32 (event, column), -1 where missing.
+        shared_steps: whether any step anywhere holds more than one event.
+    """
+
+    columns: tuple[str, ...]
+    vocabularies: tuple[tuple[str, ...], ...]
+    chunks: Callable[[], Iterator[Arrays]]
+    shared_steps: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A head that predicts some columns of a modality's next event.
+
+    Attributes:
+        name: of the columns it predicts, as in the prediction table.
+        kind: the head's kind.
+        spec: its facts, as JSON.
+        options: its options.
+        first, last: the columns [first, last) of the target's value that it takes.
+    """
+
+    name: str
+    kind: str
+    spec: dict[str, Any]
+    options: dict[str, Any]
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class NextEvent:
+    """What was at the steps of a modality, ready to be a next-step target.
+
+    Attributes:
+        value: (step with events, column), int64 codes or float32 numbers.
+        observed: which are real; None where all are.
+    """
+
+    value: np.ndarray
+    observed: np.ndarray | None = None
+
+
+class Modality(nn.Module):
+    """A data type; as a module, its `carry`: (events, timeline, state) → (events, state).
+
+    Constructor: `(spec, *, …options)`.
+
+    Attributes:
+        Spec: class of the facts fitted on the training split.
+        default_encoder: kind of the encoder where none is chosen.
+    """
+
+    Spec: ClassVar[type[Spec]]
+    default_encoder: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def reading(cls, config: Any) -> Reading:
+        """The columns that hold the events."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, config: Any, stored: Stored) -> Spec:
+        """What the training split tells. Raises DataError where there is nothing to learn from."""
+
+    @abstractmethod
+    def events(self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]) -> Events:
+        """Stored arrays of some events, their codes into the store's vocabularies → event tensors."""
+
+    @abstractmethod
+    def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> tuple[Events, State]:
+        """Fills, normalises and ages, knowing what came before; raw values in, ready ones out."""
+
+    def next_parts(self) -> list[Part] | None:
+        """The heads that predict its next event; None where it has no likelihood."""
+        return None
+
+    def next_event(self, events: Any, first: np.ndarray) -> NextEvent:
+        """Merges the events that share a step, which begin at `first`, into one target row each."""
+        raise NotImplementedError
+
+
+modalities: Registry[Modality] = Registry("modalities")

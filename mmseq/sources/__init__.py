@@ -1,0 +1,84 @@
+"""Sources: where raw data come from, as tables that DuckDB can read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from mmseq.registry import ComponentConfig, Registry
+
+__all__ = ["Pivot", "Reading", "Source", "SourceConfig", "Table", "sources"]
+
+
+class SourceConfig(ComponentConfig):
+    """Base of every source's config."""
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """A long table of (code, value) rows, each code a feature of its own.
+
+    Attributes:
+        code: column that says which feature a row holds.
+        value: column with its number.
+    """
+
+    code: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a modality or a task reads from one table.
+
+    Attributes:
+        table: name of the table in the source.
+        time: its time column; None where rows belong to a whole sample.
+        numbers: columns of numbers; with `pivot`, the codes that become features (empty: all there are).
+        codes: columns of categories, read as text.
+        pivot: how a long table becomes one row per (sample, time).
+    """
+
+    table: str
+    time: str | None = None
+    numbers: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    pivot: Pivot | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a source.
+
+    Attributes:
+        sql: a DuckDB query or view that gives its rows, every column as read.
+        where: what to call it in an error: a file's path, or a name.
+        columns: its columns.
+    """
+
+    sql: str
+    where: str
+    columns: tuple[str, ...]
+
+
+class Source(ABC):
+    """Raw data as named tables, each with the column that tells samples apart.
+
+    Attributes:
+        id: name of the sample id column, the same in every table.
+        group: column (of the table `samples`, or of any table that has it) that must not straddle splits.
+    """
+
+    id: str
+    group: str | None
+
+    @abstractmethod
+    def table(self, connection: object, name: str) -> Table:
+        """Opens a table. Raises DataError where there is none of that name."""
+
+    @abstractmethod
+    def fingerprint(self, names: list[str]) -> str:
+        """Changes whenever the contents of the named tables do."""
+
+
+sources: Registry[Source] = Registry("sources")
