@@ -1,0 +1,163 @@
+"""What `rnn`, `lstm` and `gru` share: weights, states, layers, and the choice of how to run."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, Field, PositiveInt
+from torch import Tensor, nn
+
+from mmseq.batch import Timeline
+from mmseq.cores import Core
+from mmseq.cores.initialise import initialise
+from mmseq.cores.layout import Layout, layout
+from mmseq.random import Dropout
+from mmseq.state import State
+
+
+class RecurrentOptions(BaseModel):
+    """Fields that the configs of these cores have in common."""
+
+    hidden: PositiveInt = Field(64, description="size of the state and of the outputs")
+    layers: PositiveInt = Field(1, description="recurrent layers, one above another")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of a layer's outputs hidden from the next layer, one mask a sample",
+    )
+
+
+class RecurrentCore(Core):
+    """Layers of one recurrence, run in the way that is fastest for the device and the batch.
+
+    Every way gives the same numbers, up to rounding.
+
+    Attributes:
+        rnn: holds the weights, in PyTorch's names and shapes; never called.
+        parts: the names of the tensors in the state, each (sample, layer, hidden); the first is the output.
+        n_gates: blocks of `hidden` rows in each weight.
+        keep: how ragged a block of the layout may be; see `layout`.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("hidden",)
+    n_gates: ClassVar[int]
+    keep: ClassVar[float] = 1.0
+
+    def __init__(self, rnn: nn.RNNBase, dropout: float) -> None:
+        super().__init__()
+        self.rnn = rnn
+        self.hidden = rnn.hidden_size
+        self.dropout = nn.ModuleList(Dropout(dropout) for _ in range(rnn.num_layers - 1))
+        initialise(rnn, self.n_gates)
+
+    @abstractmethod
+    def cell(
+        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: Sequence[Tensor]
+    ) -> Sequence[Float[Tensor, "row hidden"]]:
+        """One step of one layer: the next value of each part."""
+
+    @abstractmethod
+    def layer(
+        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
+        """All steps of one layer. States are in the layout's order, exact only where nothing is padded."""
+
+    @abstractmethod
+    def packed(
+        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
+        """All steps of all layers in `weights`, by PyTorch's call for packed sequences."""
+
+    def forward(
+        self, inputs: Float[Tensor, "step width"], timeline: Timeline, state: State | None = None
+    ) -> tuple[Float[Tensor, "step hidden"], State]:
+        device = inputs.device.type
+        if device != "cuda" and torch.is_autocast_enabled(device):
+            # Only cuDNN has these recurrences in half precision with a gradient.
+            with torch.autocast(device, enabled=False):
+                return self.forward(inputs.to(self.rnn.all_weights[0][0].dtype), timeline, state)
+        begin = self._begin(inputs, timeline, state)
+        if max(timeline.lengths_list, default=0) <= 1:
+            outputs, end = self._run_one_step(inputs, timeline, begin)
+        elif device == "cuda":
+            outputs, end = self._run_packed(inputs, timeline, begin)
+        else:
+            outputs, end = self._run_layers(inputs, timeline, begin)
+        return outputs, dict(zip(self.parts, end, strict=True)) if timeline.continues else {}
+
+    def _begin(self, inputs: Tensor, timeline: Timeline, state: State | None) -> list[Tensor]:
+        """The parts of the state, zeros where there is none yet."""
+        if state is None:
+            shape = (timeline.n_samples, self.rnn.num_layers, self.hidden)
+            return [inputs.new_zeros(shape)] * len(self.parts)
+        if set(state) != set(self.parts):
+            raise ValueError(
+                f"{type(self).__name__}: a state holds {', '.join(self.parts)}; "
+                f"got {', '.join(state) or 'nothing'}; "
+                "pass the state of a call whose timeline has continues=True"
+            )
+        return [state[part].to(inputs.dtype) for part in self.parts]  # type: ignore[union-attr]
+
+    def _run_one_step(
+        self, x: Float[Tensor, "step width"], timeline: Timeline, begin: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """At most one step a sample, as in streaming: nothing to lay out."""
+        everyone = timeline.n_steps == timeline.n_samples
+        before = begin if everyone else [part.index_select(0, timeline.sample) for part in begin]
+        layers = []
+        for i, weights in enumerate(self.rnn.all_weights):
+            x = self.dropout[i - 1](x, timeline) if i else x
+            layers.append(self.cell(x, [part[:, i] for part in before], weights))
+            x = layers[-1][0]
+        if not timeline.continues:
+            return x, []
+        end = [torch.stack(part, 1) for part in zip(*layers, strict=True)]
+        if not everyone:
+            end = [old.index_copy(0, timeline.sample, new) for old, new in zip(begin, end, strict=True)]
+        return x, end
+
+    def _run_layers(
+        self, inputs: Float[Tensor, "step width"], timeline: Timeline, begin: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Layer after layer, each over all steps."""
+        where = layout(timeline, 1.0 if timeline.continues else self.keep)
+        begin = [part.index_select(0, where.order) for part in begin]
+        x = where.spread(inputs)
+        layers = []
+        for i, weights in enumerate(self.rnn.all_weights):
+            x = self.dropout[i - 1](x, timeline, where.sample) if i else x
+            x, end = self.layer(x, where, [part[:, i] for part in begin], weights)
+            layers.append(end)
+        if not timeline.continues:
+            return where.collect(x), []
+        ends = [torch.stack(part, 1).index_select(0, where.rank) for part in zip(*layers, strict=True)]
+        return where.collect(x), ends
+
+    def _run_packed(
+        self, inputs: Float[Tensor, "step width"], timeline: Timeline, begin: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """By cuDNN: all layers in one call, or one call a layer where there is dropout between them."""
+        where = layout(timeline)
+        rows = len(where.last)
+        sizes = torch.tensor(where.sizes)
+        begin = [part.index_select(0, where.order).transpose(0, 1) for part in begin]
+        weights = self.rnn.all_weights
+        apart = timeline.noise is not None and any(dropout.rate for dropout in self.dropout)
+        runs = [[i] for i in range(len(weights))] if apart else [list(range(len(weights)))]
+        x = where.spread(inputs)
+        layers = []
+        for run in runs:
+            x = self.dropout[run[0] - 1](x, timeline, where.sample) if run[0] else x
+            state = [part[run[0] : run[-1] + 1, :rows].contiguous() for part in begin]
+            x, end = self.packed(x, sizes, state, [weight for i in run for weight in weights[i]])
+            layers.append(end)
+        if not timeline.continues:
+            return where.collect(x), []
+        joined = [torch.cat(part) for part in zip(*layers, strict=True)]
+        ends = [torch.cat([new, old[:, rows:]], 1) for new, old in zip(joined, begin, strict=True)]
+        return where.collect(x), [part.index_select(1, where.rank).transpose(0, 1) for part in ends]
