@@ -98,8 +98,8 @@ class Registry(Generic[Component]):
             )
         if fields != options:
             raise PluginError(
-                f"{self.family} {kind!r}: the fields of {config_class.__name__} ({', '.join(sorted(fields))}) "
-                f"are not the keyword options of {cls.__name__} ({', '.join(sorted(options))})"
+                f"{self.family} {kind!r}: the fields of {config_class.__name__} "
+                f"({', '.join(sorted(fields))}) are not the keyword options of {cls.__name__} ({', '.join(sorted(options))})"
             )
 
     def kinds(self) -> list[str]:

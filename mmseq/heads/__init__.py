@@ -47,7 +47,7 @@ class Labels:
     Attributes:
         columns: names of the label columns.
         values: numbers, NaN where missing; (label, 0) where the task reads codes.
-        code: codes into `vocabulary` of the first code column, -1 where missing; empty where it reads numbers.
+        code: codes into `vocabulary`, -1 where missing; (0,) where the task reads numbers.
         vocabulary: the strings behind the codes.
     """
 
