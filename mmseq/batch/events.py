@@ -48,8 +48,8 @@ class NumericEvents(Events):
     Attributes:
         values: raw values as read; after the modality's `carry`, filled and normalised.
         observed: true where a feature has a real value.
-        age: time since each feature was last observed, 0 where it is now, negative where it never
-            was; set by the modality's `carry`.
+        age: log1p of the time since each feature was last observed, in typical step lengths; 0 where it
+            is observed now, -1 where it never was. Set by the modality's `carry`.
     """
 
     values: Float[Tensor, "event feature"]

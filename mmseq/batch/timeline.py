@@ -74,7 +74,10 @@ class Timeline:
 
     def to(self, device: Any) -> Timeline:
         noise = None if self.noise is None else self.noise.to(device)
-        time = self.time if torch.device(device).type == "mps" else self.time.to(device)
         return replace(
-            self, starts=self.starts.to(device), time=time, delta=self.delta.to(device), noise=noise
+            self,
+            starts=self.starts.to(device),
+            time=self.time.to(device),
+            delta=self.delta.to(device),
+            noise=noise,
         )

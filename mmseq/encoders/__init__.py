@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmseq.batch import Events
 from mmseq.registry import ComponentConfig, Registry
 
 __all__ = ["Encoder", "EncoderConfig", "encoders"]
@@ -18,7 +19,13 @@ class EncoderConfig(ComponentConfig):
 
 
 class Encoder(nn.Module):
-    """A function (events) → (event, width). Constructor: `(spec, width, *, …options)`."""
+    """A function (events) → (event, width). Constructor: `(spec, width, *, …options)`.
+
+    Attributes:
+        reads: the type of events that it can encode.
+    """
+
+    reads: ClassVar[type[Events]] = Events
 
     @abstractmethod
     def forward(self, events: Any) -> Float[Tensor, "event width"]:

@@ -41,11 +41,11 @@ class Seen:
 class Fusion(nn.Module):
     """A function (modalities, clock) → (step, width).
 
-    Constructor: `(modalities, width, n_clock, *, …options)`, with the modalities' names in order, the
-    width of every encoder and the number of clock features.
+    Constructor: `(modalities, n_clock, *, …options)`, with the modalities' names in order and the number
+    of clock features.
 
     Attributes:
-        width: size of the outputs.
+        width: size of the outputs, and of every encoder's.
     """
 
     width: int

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 from torch import Tensor, nn
 
@@ -50,13 +51,17 @@ class Stored:
         vocabularies: of each code column, the strings behind its codes.
         chunks: iterates over the training split's arrays, a part at a time: `values` float32
             (event, column), NaN where missing, or `code` int32 (event, column), -1 where missing.
+        n_events: number of events in the training split.
         shared_steps: whether any step anywhere holds more than one event.
+        time_scale: a typical time between steps, in the timeline's unit.
     """
 
     columns: tuple[str, ...]
     vocabularies: tuple[tuple[str, ...], ...]
     chunks: Callable[[], Iterator[Arrays]]
+    n_events: int
     shared_steps: bool
+    time_scale: float
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,19 @@ class Modality(nn.Module):
 
     Attributes:
         Spec: class of the facts fitted on the training split.
+        gives: the type of its events.
         default_encoder: kind of the encoder where none is chosen.
+        like: an empty tensor of the model's dtype and device.
     """
 
     Spec: ClassVar[type[Spec]]
+    gives: ClassVar[type[Events]]
     default_encoder: ClassVar[str]
+    like: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("like", torch.empty(0), persistent=False)
 
     @classmethod
     @abstractmethod

@@ -1,0 +1,142 @@
+"""What is remembered between steps before the core: last values, their times, and their ages.
+
+Everything here is flat and stateful: running a sequence whole or in chunks gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from mmseq.batch import Timeline
+from mmseq.fusions import Seen
+from mmseq.state import State
+
+
+def since(elapsed: Float[Tensor, "..."], scale: float) -> Float[Tensor, "..."]:
+    """Time since an observation → log1p in typical step lengths; -1 where there was none (NaN)."""
+    return torch.log1p(elapsed / scale).nan_to_num(-1.0)
+
+
+def latest(
+    values: Float[Tensor, "event feature"],
+    observed: Bool[Tensor, "event feature"],
+    step: Int64[Tensor, "event"],
+    timeline: Timeline,
+    state: State | None,
+) -> tuple[Float[Tensor, "event feature"], Float[Tensor, "event feature"], State]:
+    """The last observed value of each feature at each event, and its time.
+
+    Returns:
+        values, 0 before the first; times, NaN before the first; and the state after the last event:
+        `value` and `time`, (sample, feature) each.
+    """
+    if state is None:
+        state = {
+            "value": values.new_zeros(timeline.n_samples, values.shape[1]),
+            "time": timeline.time.new_full((timeline.n_samples, values.shape[1]), torch.nan),
+        }
+    bounds = torch.searchsorted(step, timeline.starts)
+    sample = timeline.sample[step]
+    index = torch.arange(len(step), device=step.device)[:, None]
+    index = torch.where(observed, index, -1).cummax(0).values if len(step) else index.expand(observed.shape)
+    here = index >= bounds[sample][:, None]
+    index = index.clamp(min=0)
+    time = timeline.time[step]
+    value = torch.where(here, values.gather(0, index), state["value"][sample])
+    time = torch.where(here, time[index], state["time"][sample])
+    return value, time, _after_last(value, time, bounds, state)
+
+
+def _after_last(value: Tensor, time: Tensor, bounds: Int64[Tensor, "bound"], state: State) -> State:
+    """Each sample's last row, or its old state where it has none."""
+    if not len(value):
+        return state
+    some = (bounds.diff() > 0).view(-1, *[1] * (value.ndim - 1))
+    last = (bounds[1:] - 1).clamp(min=0)
+    time_some = some if time.ndim == value.ndim else some.flatten()
+    return {
+        "value": torch.where(some, value[last], state["value"]),
+        "time": torch.where(time_some, time[last], state["time"]),
+    }
+
+
+def align(
+    encoded: Float[Tensor, "event width"],
+    step: Int64[Tensor, "event"],
+    timeline: Timeline,
+    scale: float,
+    state: State | None,
+) -> tuple[Seen, State]:
+    """Events of one modality → what is known of it at every step.
+
+    Events that share a step are averaged; a step without one keeps the last average.
+    """
+    value, at = _mean_by_step(encoded, step)
+    if len(at) == timeline.n_steps and state is None and not timeline.continues:
+        return Seen(value, torch.ones_like(at, dtype=torch.bool), torch.zeros_like(value[:, 0])), {}
+    if state is None:
+        state = {
+            "value": value.new_zeros(timeline.n_samples, value.shape[1]),
+            "time": timeline.time.new_full((timeline.n_samples,), torch.nan),
+        }
+    present = torch.zeros(timeline.n_steps, dtype=torch.bool, device=step.device)
+    present[at] = True
+    index = present.cumsum(0) - 1  # the last event before or at each step, anywhere in the batch
+    first = torch.searchsorted(at, timeline.starts)[timeline.sample]
+    here = index >= first
+    index = index.clamp(min=0)
+    known = state["value"].index_select(0, timeline.sample)
+    time = state["time"].index_select(0, timeline.sample)
+    if len(at):
+        known = torch.where(here[:, None], value.index_select(0, index), known)
+        time = torch.where(here, timeline.time[at][index], time)
+    age = since(timeline.time - time, scale).to(value.dtype)
+    return Seen(known, present, age), _after_last(known, time, timeline.starts, state)
+
+
+def _mean_by_step(
+    encoded: Float[Tensor, "event width"], step: Int64[Tensor, "event"]
+) -> tuple[Float[Tensor, "present width"], Int64[Tensor, "present"]]:
+    at, row, count = torch.unique_consecutive(step, return_inverse=True, return_counts=True)
+    if len(at) == len(step):
+        return encoded, step
+    total = encoded.new_zeros(len(at), encoded.shape[1]).index_add(0, row, encoded)
+    return total / count[:, None], at
+
+
+def align_static(
+    encoded: Float[Tensor, "event width"],
+    sample: Int64[Tensor, "event"],
+    timeline: Timeline,
+    state: State | None,
+) -> tuple[Seen, State]:
+    """One vector a sample, seen at every step; what came with an earlier call stays known."""
+    if state is None:
+        value = encoded.new_zeros(timeline.n_samples, encoded.shape[1])
+        known = torch.zeros(timeline.n_samples, dtype=torch.bool, device=sample.device)
+    else:
+        value, known = state["value"], state["known"]
+    value = value.index_copy(0, sample, encoded)
+    known = known.index_fill(0, sample, True)
+    present = known[timeline.sample]
+    seen = Seen(value.index_select(0, timeline.sample), present, present.to(encoded.dtype) - 1)
+    return seen, {"value": value, "known": known}
+
+
+def hide(seen: Seen, hidden: Bool[Tensor, "sample"], timeline: Timeline) -> Seen:
+    """The modality as never observed, at every step of the samples that are hidden."""
+    keep = ~hidden[timeline.sample]
+    return Seen(
+        seen.values * keep[:, None],
+        seen.present & keep,
+        torch.where(keep, seen.age, torch.full_like(seen.age, -1)),
+    )
+
+
+def clock(timeline: Timeline, scale: float, dtype: torch.dtype) -> Float[Tensor, "step 2"]:
+    """Time since the previous step and since the origin, log1p in typical step lengths."""
+    time = timeline.time / scale
+    since_origin = time.sign() * time.abs().log1p()
+    return torch.stack([torch.log1p(timeline.delta / scale).to(dtype), since_origin.to(dtype)], 1)

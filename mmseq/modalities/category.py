@@ -1,0 +1,158 @@
+"""Categories: one or several code columns an event."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor
+
+from mmseq.batch import CategoryEvents, Timeline
+from mmseq.errors import DataError
+from mmseq.modalities import (
+    Arrays,
+    Modality,
+    ModalityConfig,
+    NextEvent,
+    Part,
+    Spec,
+    Stored,
+    modalities,
+)
+from mmseq.sources import Reading
+from mmseq.state import State
+
+MISSING, UNKNOWN, FIRST = 0, 1, 2
+
+
+class CategoryColumns(ModalityConfig):
+    """What is read and fitted."""
+
+    column: str | None = Field(None, description="the column of codes")
+    columns: list[str] = Field([], description="or several columns of codes")
+    min_count: PositiveInt = Field(1, description="rarer codes of the training split count as unknown")
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if (self.column is None) == (not self.columns):
+            raise ValueError("set `column` or `columns`, one of them")
+        return self
+
+
+class CategoryConfig(CategoryColumns):
+    kind: Literal["category"]
+
+
+class CategorySpec(Spec):
+    """Facts of each column, over the training split.
+
+    Attributes:
+        columns: names.
+        vocabularies: known codes of each column; code i of an event is entry i - 2.
+        counts: how often each was seen.
+        missing: share of the cells without a code.
+        static: codes belong to the sample, not to a time.
+        shared_steps: several events may share a step, so that the next event is a set.
+    """
+
+    columns: list[str]
+    vocabularies: list[list[str]]
+    counts: list[list[int]]
+    missing: list[float]
+    static: bool
+    shared_steps: bool
+
+
+@modalities.register(CategoryConfig)
+class CategoryModality(Modality):
+    """Maps codes to the vocabulary of the training split; it remembers nothing."""
+
+    Spec = CategorySpec
+    gives = CategoryEvents
+    default_encoder = "embedding"
+
+    def __init__(self, spec: CategorySpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self._lookup: tuple[tuple[tuple[str, ...], ...], list[np.ndarray]] | None = None
+
+    @classmethod
+    def reading(cls, config: CategoryColumns) -> Reading:
+        columns = tuple(config.columns) if config.column is None else (config.column,)
+        return Reading(config.table, config.time, codes=columns)
+
+    @classmethod
+    def fit(cls, config: CategoryColumns, stored: Stored) -> CategorySpec:
+        """Vocabularies of the training split. Raises DataError where it has no event at all."""
+        if stored.n_events == 0:
+            raise DataError(
+                f"{config.table}: the modality needs events in the training split; it has none; "
+                "check ids, `data.until` and the split"
+            )
+        counts = [np.zeros(len(v) + 1, np.int64) for v in stored.vocabularies]
+        for chunk in stored.chunks():
+            for i, count in enumerate(counts):
+                count += np.bincount(chunk["code"][:, i] + 1, minlength=len(count))
+        kept = [np.flatnonzero(count[1:] >= config.min_count) for count in counts]
+        return CategorySpec(
+            columns=list(stored.columns),
+            vocabularies=[[v[i] for i in k] for v, k in zip(stored.vocabularies, kept, strict=True)],
+            counts=[count[1:][k].tolist() for count, k in zip(counts, kept, strict=True)],
+            missing=[float(count[0] / stored.n_events) for count in counts],
+            static=config.time is None,
+            shared_steps=stored.shared_steps,
+        )
+
+    def events(
+        self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]
+    ) -> CategoryEvents:
+        lookup = self._lookups(vocabularies)
+        code = np.stack([table[arrays["code"][:, i]] for i, table in enumerate(lookup)], axis=1)
+        return CategoryEvents(step, torch.from_numpy(code))
+
+    def _lookups(self, vocabularies: tuple[tuple[str, ...], ...]) -> list[np.ndarray]:
+        """For each column, code of the store → code of the model; the last entry, -1, is missing."""
+        if self._lookup is None or self._lookup[0] is not vocabularies:
+            tables = []
+            for known, there in zip(self.spec.vocabularies, vocabularies, strict=True):
+                code = {word: i + FIRST for i, word in enumerate(known)}
+                tables.append(np.array([*(code.get(word, UNKNOWN) for word in there), MISSING], np.int64))
+            self._lookup = (vocabularies, tables)
+        return self._lookup[1]
+
+    def forward(
+        self, events: CategoryEvents, timeline: Timeline, state: State | None = None
+    ) -> tuple[CategoryEvents, State]:
+        return events, {}
+
+    def next_parts(self) -> list[Part]:
+        """A softmax a column; where events share steps, independent labels over the vocabulary."""
+        parts, first = [], 0
+        name_of = (lambda column: "") if len(self.spec.columns) == 1 else (lambda column: column)
+        for column, words, counts in zip(
+            self.spec.columns, self.spec.vocabularies, self.spec.counts, strict=True
+        ):
+            if self.spec.shared_steps:
+                rates = [c / max(sum(counts), 1) for c in counts]
+                spec, kind, last = {"columns": words, "rates": rates}, "multilabel", first + len(words)
+            else:
+                spec, kind, last = {"classes": words, "counts": counts}, "classification", first + 1
+            parts.append(Part(name_of(column), kind, spec, {}, first, last))
+            first = last
+        return parts
+
+    def next_event(self, events: CategoryEvents, first: np.ndarray) -> NextEvent:
+        """The class of each column, or the set of codes at each step; unknown and missing are no target."""
+        code = events.code.numpy() - FIRST
+        if not self.spec.shared_steps:
+            return NextEvent(np.maximum(code, 0), code >= 0)
+        row = np.repeat(np.arange(len(first)), np.diff(first, append=len(code)))
+        sets = []
+        for i, words in enumerate(self.spec.vocabularies):
+            labels = np.zeros((len(first), len(words)), np.float32)
+            known = code[:, i] >= 0
+            labels[row[known], code[known, i]] = 1
+            sets.append(labels)
+        return NextEvent(np.concatenate(sets, axis=1))

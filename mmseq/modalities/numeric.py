@@ -1,0 +1,214 @@
+"""Numbers: several features an event, any of them missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from mmseq.batch import NumericEvents, Timeline
+from mmseq.carry import latest, since
+from mmseq.errors import DataError
+from mmseq.modalities import (
+    Arrays,
+    Modality,
+    ModalityConfig,
+    NextEvent,
+    Part,
+    Spec,
+    Stored,
+    modalities,
+)
+from mmseq.sources import Pivot, Reading
+from mmseq.state import State
+
+_SAMPLED_CELLS = 50_000_000  # percentiles of larger training splits are read off an even sample of this size
+
+
+class PivotConfig(BaseModel):
+    """A long table of (code, value) rows: each code becomes a feature."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    code: str = Field(description="column that says which feature a row holds")
+    value: str = Field(description="column with its number")
+
+
+class NumericColumns(ModalityConfig):
+    """What is read and fitted."""
+
+    columns: list[str] = Field(
+        [], description="columns of numbers; with `pivot`, the codes to keep (empty: all)"
+    )
+    pivot: PivotConfig | None = Field(None, description="the table is long: one row per (time, code, value)")
+    clip: list[Annotated[float, Field(ge=0, le=100)]] | None = Field(
+        [0.5, 99.5],
+        min_length=2,
+        max_length=2,
+        description="training percentiles to clip at; null: no clipping",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_read(self) -> Self:
+        if not self.columns and self.pivot is None:
+            raise ValueError("set `columns`, or `pivot` for a long table")
+        if self.clip is not None and self.clip[0] >= self.clip[1]:
+            raise ValueError("the lower percentile of `clip` must be below the upper one")
+        return self
+
+
+class NumericConfig(NumericColumns):
+    kind: Literal["numeric"]
+    fill: Literal["mean", "last"] = Field(
+        "last",
+        description="a missing value becomes the training mean, or the last value (before any: the mean)",
+    )
+
+
+class NumericSpec(Spec):
+    """Facts of each feature, over the training split.
+
+    Attributes:
+        columns: names.
+        mean, std: after clipping.
+        low, high: where values are clipped; None: not at all.
+        missing: share of the cells without a value.
+        time_scale: a typical time between steps.
+        static: values belong to the sample, not to a time.
+    """
+
+    columns: list[str]
+    mean: list[float]
+    std: list[float]
+    low: list[float] | None
+    high: list[float] | None
+    missing: list[float]
+    time_scale: float
+    static: bool
+
+
+@modalities.register(NumericConfig)
+class NumericModality(Modality):
+    """Normalises, clips and fills numbers, and tells how old each last value is."""
+
+    Spec = NumericSpec
+    gives = NumericEvents
+    default_encoder = "linear"
+
+    def __init__(self, spec: NumericSpec, *, fill: Literal["mean", "last"]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.fill = fill
+        for name in ("mean", "std", "low", "high"):
+            values = getattr(spec, name)
+            tensor = None if values is None else torch.tensor(values, dtype=torch.float64)
+            self.register_buffer(name, tensor, persistent=False)
+
+    @classmethod
+    def reading(cls, config: NumericColumns) -> Reading:
+        pivot = None if config.pivot is None else Pivot(config.pivot.code, config.pivot.value)
+        return Reading(config.table, config.time, numbers=tuple(config.columns), pivot=pivot)
+
+    @classmethod
+    def fit(cls, config: NumericColumns, stored: Stored) -> NumericSpec:
+        """Mean, spread and percentiles of the training split, in two passes.
+
+        Raises:
+            DataError: the training split has no event at all.
+        """
+        if stored.n_events == 0:
+            raise DataError(
+                f"{config.table}: the modality needs events in the training split; it has none; "
+                "check ids, `data.until` and the split"
+            )
+        low, high = _percentiles(stored, config.clip)
+        mean, std, missing = _moments(stored, low, high)
+        return NumericSpec(
+            columns=list(stored.columns), mean=mean.tolist(), std=std.tolist(), missing=missing.tolist(),
+            low=None if low is None else low.tolist(), high=None if high is None else high.tolist(),
+            time_scale=stored.time_scale, static=config.time is None,
+        )  # fmt: skip
+
+    def events(
+        self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]
+    ) -> NumericEvents:
+        values = torch.from_numpy(arrays["values"])
+        return NumericEvents(step, values.nan_to_num(0.0), ~values.isnan())
+
+    def forward(
+        self, events: NumericEvents, timeline: Timeline, state: State | None = None
+    ) -> tuple[NumericEvents, State]:
+        values = self.normalise(events.values) * events.observed
+        if self.spec.static:
+            age = events.observed.to(values.dtype) - 1
+            return NumericEvents(events.step, values, events.observed, age), {}
+        if not timeline.continues and state is None and bool(events.observed.all()):
+            return NumericEvents(events.step, values, events.observed, torch.zeros_like(values)), {}
+        last, time, state = latest(values, events.observed, events.step, timeline, state)
+        age = since(timeline.time[events.step][:, None] - time, self.spec.time_scale).to(values.dtype)
+        filled = last if self.fill == "last" else values
+        return NumericEvents(events.step, filled, events.observed, age), state
+
+    def normalise(self, values: Float[Tensor, "event feature"]) -> Float[Tensor, "event feature"]:
+        """Raw → clipped, mean 0 and spread 1 over the training split, in the model's own precision."""
+        mean, std = self.mean, self.std
+        values = values.to(mean)
+        if self.low is not None:
+            values = torch.minimum(torch.maximum(values, self.low), self.high)
+        return ((values - mean) / std).to(self.like.dtype)
+
+    def next_parts(self) -> list[Part]:
+        spec = {"columns": self.spec.columns, "mean": self.spec.mean, "std": self.spec.std}
+        return [
+            Part("", "regression", spec, {"loss": "gaussian", "transform": None}, 0, len(self.spec.columns))
+        ]
+
+    def next_event(self, events: NumericEvents, first: np.ndarray) -> NextEvent:
+        """The mean of each feature over the events of a step."""
+        observed, values = events.observed.numpy(), events.values.numpy()
+        if len(first) == len(events):
+            return NextEvent(values, observed)
+        count = np.add.reduceat(observed.astype(np.float32), first, axis=0)
+        total = np.add.reduceat(values * observed, first, axis=0)
+        return NextEvent(total / np.maximum(count, 1), count > 0)
+
+
+def _percentiles(stored: Stored, clip: list[float] | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if clip is None:
+        return None, None
+    stride = -(-stored.n_events * len(stored.columns) // _SAMPLED_CELLS)
+    values = np.concatenate([chunk["values"][::stride] for chunk in stored.chunks()])
+    empty = np.isnan(values).all(0)
+    values[:, empty] = 0
+    low, high = np.nanpercentile(values.astype(np.float64), clip, axis=0)
+    low[empty], high[empty] = -np.finfo(np.float32).max, np.finfo(np.float32).max
+    return low, high
+
+
+def _moments(
+    stored: Stored, low: np.ndarray | None, high: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    width = len(stored.columns)
+    count, total = np.zeros(width), np.zeros(width)
+    for values in _clipped(stored, low, high):
+        count += (~np.isnan(values)).sum(0)
+        total += np.nansum(values, axis=0)
+    mean = total / np.maximum(count, 1)
+    square = sum(np.nansum((values - mean) ** 2, axis=0) for values in _clipped(stored, low, high))
+    std = np.sqrt(square / np.maximum(count, 1))
+    return (
+        mean,
+        np.where(std > 1e-12 * np.maximum(np.abs(mean), 1e-30), std, 1.0),
+        1 - count / stored.n_events,
+    )
+
+
+def _clipped(stored: Stored, low: np.ndarray | None, high: np.ndarray | None) -> Iterator[np.ndarray]:
+    for chunk in stored.chunks():
+        values = chunk["values"].astype(np.float64)
+        yield values if low is None else np.clip(values, low, high)
