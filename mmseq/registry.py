@@ -2,25 +2,25 @@
 
 A component is found by the name of an entry point in the group `mmseq.<family>`, and imported only
 when that kind is asked for; importing its module registers it. A single file can register
-components too: see `load_plugin`.
+components too: see `mmseq.plugin`.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Iterable
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from mmseq.errors import ConfigError, PluginError
+from mmseq.errors import PluginError
+
+FAMILIES = ("sources", "modalities", "encoders", "fusions", "cores", "readouts", "heads", "balancers")
 
 Component = TypeVar("Component")
 Class = TypeVar("Class", bound=type)
@@ -36,7 +36,7 @@ class ComponentConfig(BaseModel):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a known name is near, else an empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -45,16 +45,18 @@ class Registry(Generic[Component]):
 
     Args:
         family: plural name of the family, also the entry-point group `mmseq.<family>`.
+        base: what every config of the family derives from.
     """
 
-    def __init__(self, family: str) -> None:
+    def __init__(self, family: str, base: type[ComponentConfig] = ComponentConfig) -> None:
         self.family = family
+        self.base = base
         self._classes: dict[str, tuple[type[ComponentConfig], type[Component]]] = {}
 
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
         found: dict[str, EntryPoint] = {}
-        for point in entry_points(group=f"mmseq.{self.family}"):
+        for point in _all_entry_points().select(group=f"mmseq.{self.family}"):
             if point.name in found and found[point.name].value != point.value:
                 raise PluginError(
                     f"entry points mmseq.{self.family}: kind {point.name!r} is offered by both "
@@ -67,24 +69,45 @@ class Registry(Generic[Component]):
         """Class decorator: this component is built from `config_class`.
 
         Raises:
-            PluginError: the kind is taken, or a config field has the name of a run-time fact.
+            PluginError: the config is of another family, the kind is taken, or config fields and
+                constructor do not fit together.
         """
         kind = _kind(config_class)
         if kind is None:
-            raise PluginError(f"{config_class.__name__}: `kind` must be annotated Literal['its-name']")
+            raise PluginError(
+                f"{config_class.__name__}: `kind` is annotated as one name; "
+                f"came {config_class.model_fields['kind'].annotation}; write kind: Literal['its-name']"
+            )
+        if not issubclass(config_class, self.base):
+            raise PluginError(
+                f"{self.family} {kind!r}: {config_class.__name__} must derive from {self.base.__name__}; "
+                f"it derives from {', '.join(c.__name__ for c in config_class.__bases__)}"
+            )
 
         def decorate(cls: Class) -> Class:
-            known = self._classes.get(kind)
-            if known is not None and known[1].__module__ != cls.__module__:
-                raise PluginError(
-                    f"{self.family}: kind {kind!r} is registered by both {known[1].__module__} and "
-                    f"{cls.__module__}; rename one of them"
-                )
+            self._check_free(kind, cls)
             self._check_signature(kind, config_class, cls)
             self._classes[kind] = (config_class, cls)
             return cls
 
         return decorate
+
+    def _check_free(self, kind: str, cls: type) -> None:
+        """A kind has one class; importing the same file again may replace it by itself."""
+        owner = ""
+        if kind in self._classes:
+            known = self._classes[kind][1]
+            if _full_name(known) != _full_name(cls):
+                owner = _full_name(known)
+        elif kind in self._entry_points:
+            point = self._entry_points[kind]
+            if point.module.partition(".")[0] != cls.__module__.partition(".")[0]:
+                owner = f"the installed {point.module}"
+        if owner:
+            raise PluginError(
+                f"{self.family}: kind {kind!r} is registered by both {owner} and {_full_name(cls)}; "
+                "rename one of them"
+            )
 
     def _check_signature(self, kind: str, config_class: type[ComponentConfig], cls: type) -> None:
         parameters = inspect.signature(cls).parameters.values()
@@ -98,8 +121,8 @@ class Registry(Generic[Component]):
             )
         if fields != options:
             raise PluginError(
-                f"{self.family} {kind!r}: the fields of {config_class.__name__} "
-                f"({', '.join(sorted(fields))}) are not the keyword options of {cls.__name__} ({', '.join(sorted(options))})"
+                f"{self.family} {kind!r}: the fields of {config_class.__name__} must be the keyword options "
+                f"of {cls.__name__}; came {_listed(fields)} and {_listed(options)}; make them the same"
             )
 
     def kinds(self) -> list[str]:
@@ -109,20 +132,22 @@ class Registry(Generic[Component]):
     def _lookup(self, kind: str) -> tuple[type[ComponentConfig], type[Component]]:
         if kind not in self._classes:
             if kind not in self._entry_points:
-                raise PluginError(
-                    f"{self.family}: unknown kind {kind!r}{did_you_mean(kind, self.kinds())}; "
-                    f"known: {', '.join(self.kinds())}; a plugin's kind needs its package installed or "
-                    "its file named under `plugins:` or by --plugin"
-                )
+                raise PluginError(f"{self.family}: {self._unknown(kind)}")
             self._load(self._entry_points[kind])
         return self._classes[kind]
+
+    def _unknown(self, kind: str) -> str:
+        return (
+            f"unknown kind {kind[:100]!r}{did_you_mean(kind, self.kinds())}; known: {', '.join(self.kinds())}; "
+            "a plugin's kind needs its package installed or its file named under `plugins:` or by --plugin"
+        )
 
     def _load(self, point: EntryPoint) -> None:
         try:
             point.load()
         except PluginError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self.family} {point.name!r}: importing {point.value} failed with "
                 f"{type(error).__name__}: {error}; reinstall the package that offers it"
@@ -142,29 +167,43 @@ class Registry(Generic[Component]):
         return self._lookup(kind)[1]
 
     def parse(self, value: Any) -> Any:
-        """A mapping with a `kind` → that kind's config; for use as a pydantic BeforeValidator."""
-        if isinstance(value, ComponentConfig):
+        """A mapping with a `kind` → that kind's config; for use as a pydantic BeforeValidator.
+
+        Raises:
+            ValueError: pydantic's ValidationError, with every problem and the way to it.
+            PluginError: the component is there but broken, which is not the config's fault.
+        """
+        if isinstance(value, self.base):
             return value
-        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-            raise ValueError(f"needs a mapping with `kind:`, one of {', '.join(self.kinds())}")
-        try:
-            config_class = self.config_class(value["kind"])
-        except PluginError as error:
-            if value["kind"] in self._entry_points:
-                raise  # it is there but broken: not the config's fault
-            raise ValueError(str(error)) from error
-        return config_class.model_validate(value)
+        if not isinstance(value, dict):
+            raise ValueError(f"must be a map with `kind`, one of {', '.join(self.kinds())}")
+        kind = value.get("kind")
+        if not isinstance(kind, str):
+            raise self._kind_error(f"names the component: one of {', '.join(self.kinds())}", kind)
+        if kind not in self.kinds():
+            raise self._kind_error(self._unknown(kind), kind)
+        return self.config_class(kind).model_validate(value)
+
+    def _kind_error(self, message: str, came: Any) -> ValidationError:
+        error = PydanticCustomError("unknown_kind", "{message}", {"message": message})
+        details = InitErrorDetails(type=error, loc=("kind",), input=came)
+        return ValidationError.from_exception_data(self.base.__name__, [details])
 
     def build(self, config: ComponentConfig, *facts: Any, **named_facts: Any) -> Component:
         """The component that `config` describes, given what is only known at run time."""
-        config_class, cls = self._lookup(config.kind)
-        options = {name: getattr(config, name) for name in _own_fields(config_class)}
+        cls = self.component_class(config.kind)
+        options = {name: getattr(config, name) for name in _own_fields(type(config))}
         return cls(*facts, **named_facts, **options)
 
 
+@cache
+def _all_entry_points() -> EntryPoints:
+    return entry_points()
+
+
 def _kind(config_class: type[ComponentConfig]) -> str | None:
-    (kind,) = get_args(config_class.model_fields["kind"].annotation) or (None,)
-    return kind
+    names = get_args(config_class.model_fields["kind"].annotation)
+    return names[0] if len(names) == 1 and isinstance(names[0], str) else None
 
 
 def _own_fields(config_class: type[ComponentConfig]) -> list[str]:
@@ -177,47 +216,14 @@ def _own_fields(config_class: type[ComponentConfig]) -> list[str]:
     ]
 
 
-def load_plugin(path: Path) -> None:
-    """Imports a single-file plugin, which registers what it offers.
-
-    Raises:
-        ConfigError: there is no such file.
-        PluginError: it cannot be imported, or registers nothing.
-    """
-    path = path.resolve()
-    if not path.is_file():
-        raise ConfigError(f"plugin {path}: no such file; paths are relative to the YAML that names them")
-    name = f"mmseq_plugin_{path.stem}"
-    if name in sys.modules:
-        if sys.modules[name].__file__ != str(path):
-            raise PluginError(f"plugin {path}: {sys.modules[name].__file__} has the same name; rename one")
-        return
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"plugin {path}: not a Python file; a single-file plugin ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    before = _registered()
-    try:
-        spec.loader.exec_module(module)
-        if _registered() == before:
-            raise PluginError(
-                f"plugin {path}: registered nothing; its class needs e.g. @encoders.register(…)"
-            )
-    except Exception as error:
-        del sys.modules[name]
-        if isinstance(error, PluginError):
-            raise
-        raise PluginError(f"plugin {path}: importing failed with {type(error).__name__}: {error}") from error
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
-FAMILIES = ("sources", "modalities", "encoders", "fusions", "cores", "readouts", "heads", "balancers")
+def _listed(names: Iterable[str]) -> str:
+    return f"({', '.join(sorted(names))})"
 
 
 def family(name: str) -> Registry[Any]:
     """The registry of a family: `family("encoders")` is `mmseq.encoders.encoders`."""
     return getattr(importlib.import_module(f"mmseq.{name}"), name)
-
-
-def _registered() -> set[tuple[str, str]]:
-    return {(name, kind) for name in FAMILIES for kind in family(name)._classes}

@@ -42,4 +42,4 @@ class Balancer(nn.Module):
         """
 
 
-balancers: Registry[Balancer] = Registry("balancers")
+balancers: Registry[Balancer] = Registry("balancers", BalancerConfig)

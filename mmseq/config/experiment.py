@@ -105,7 +105,9 @@ class OptimizerConfig(Section):
 
     kind: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(1e-3, gt=0, description="peak learning rate")
-    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay of matrices; adam and sgd: 0")
+    weight_decay: float | None = Field(
+        None, ge=0, description="weight decay of matrices; null: 0.01 for adamw, 0 for the others"
+    )
     schedule: Literal["constant", "cosine", "linear"] = Field("cosine", description="after the warm-up")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps over which the rate rises")
 

@@ -44,4 +44,4 @@ class Core(nn.Module):
         """
 
 
-cores: Registry[Core] = Registry("cores")
+cores: Registry[Core] = Registry("cores", CoreConfig)

@@ -32,4 +32,4 @@ class Encoder(nn.Module):
         """Encodes each event by itself."""
 
 
-encoders: Registry[Encoder] = Registry("encoders")
+encoders: Registry[Encoder] = Registry("encoders", EncoderConfig)

@@ -57,4 +57,4 @@ class Fusion(nn.Module):
         """Combines what the modalities say at each step; `clock` tells of the time of the step itself."""
 
 
-fusions: Registry[Fusion] = Registry("fusions")
+fusions: Registry[Fusion] = Registry("fusions", FusionConfig)

@@ -4,72 +4,40 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from mmseq.batch import Target
-from mmseq.registry import ComponentConfig, Registry
+from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig
+from mmseq.heads.labels import Encoded, Labels
+from mmseq.registry import Registry
 from mmseq.sources import Reading
 
-__all__ = ["Encoded", "Head", "HeadConfig", "LabelConfig", "Labels", "Spec", "heads"]
-
-
-class HeadConfig(ComponentConfig):
-    """Base of every head's config."""
-
-    weight: NonNegativeFloat = Field(1.0, description="weight of the task's loss; 0 leaves it untrained")
-
-
-class LabelConfig(HeadConfig):
-    """Base of the config of a head whose labels are read from a table."""
-
-    table: str = Field(description="table that holds the labels")
-    time: str | None = Field(None, description="time column of the labels; none: one label a sample")
+__all__ = [
+    "ColumnConfig",
+    "ColumnsConfig",
+    "Encoded",
+    "Head",
+    "HeadConfig",
+    "LabelConfig",
+    "Labels",
+    "Spec",
+    "fill_unobserved",
+    "heads",
+]
 
 
 class Spec(BaseModel):
     """Facts fitted on the training split, kept in the bundle as JSON."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Raw labels of one task, as the store holds them.
-
-    Attributes:
-        columns: names of the label columns.
-        values: numbers, NaN where missing; (label, 0) where the task reads codes.
-        code: codes into `vocabulary`, -1 where missing; (0,) where the task reads numbers.
-        vocabulary: the strings behind the codes.
-    """
-
-    columns: tuple[str, ...]
-    values: np.ndarray
-    code: np.ndarray
-    vocabulary: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Labels as the head's loss takes them: rows without anything observed are gone.
-
-    Attributes:
-        row: which raw rows remain.
-        value: int64 class indices (label,), or float32 numbers (label, column), 0 where not observed.
-        observed: (label, column); None where all are.
-    """
-
-    row: np.ndarray
-    value: np.ndarray
-    observed: np.ndarray | None = None
 
 
 class Head(nn.Module):
@@ -83,7 +51,7 @@ class Head(nn.Module):
     """
 
     Spec: ClassVar[type[Spec]]
-    monitor: ClassVar[tuple[str, Literal["max", "min"]]]
+    monitor: tuple[str, Literal["max", "min"]]
 
     @classmethod
     @abstractmethod
@@ -126,7 +94,11 @@ class Head(nn.Module):
 
     @abstractmethod
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
-        """Parameters of the prediction that needs no inputs (majority class, mean, last value)."""
+        """Parameters of the prediction that needs no inputs.
+
+        That is the last value where `target.previous` has one, else what the training split tells:
+        how often each class is, or the mean.
+        """
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
@@ -149,8 +121,19 @@ class Head(nn.Module):
 
     def loss_sum(self, parameters: Float[Tensor, "label parameter"], target: Target) -> Float[Tensor, ""]:
         """Weighted sum of the losses of what was observed."""
+        # Sums over a batch need more digits than half precision has.
+        parameters = parameters.float() if parameters.element_size() < 4 else parameters
+        # A value that is not real must not be NaN either: 0 · NaN would reach the gradients.
+        target = fill_unobserved(target)
         loss, weights = self.loss(parameters, target), self.weights(target)
         return torch.where(weights > 0, loss * weights, 0).sum()
 
 
-heads: Registry[Head] = Registry("heads")
+def fill_unobserved(target: Target) -> Target:
+    """0 for every value that is not real."""
+    if target.observed is None:
+        return target
+    return replace(target, value=torch.where(target.observed, target.value, 0))
+
+
+heads: Registry[Head] = Registry("heads", HeadConfig)

@@ -145,4 +145,4 @@ class Modality(nn.Module):
         raise NotImplementedError
 
 
-modalities: Registry[Modality] = Registry("modalities")
+modalities: Registry[Modality] = Registry("modalities", ModalityConfig)

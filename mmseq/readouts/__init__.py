@@ -37,4 +37,4 @@ class Readout(nn.Module):
         """
 
 
-readouts: Registry[Readout] = Registry("readouts")
+readouts: Registry[Readout] = Registry("readouts", ReadoutConfig)

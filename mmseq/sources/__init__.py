@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
+
+from duckdb import DuckDBPyConnection
 
 from mmseq.registry import ComponentConfig, Registry
 
@@ -54,11 +58,14 @@ class Table:
         sql: a DuckDB query or view that gives its rows, every column as read.
         where: what to call it in an error: a file's path, or a name.
         columns: its columns.
+        located: a query that gives the same rows in the same order, with one more column,
+            `mmseq_row`: text that tells a user where the row stands, such as `row 17`.
     """
 
     sql: str
     where: str
     columns: tuple[str, ...]
+    located: str
 
 
 class Source(ABC):
@@ -67,18 +74,22 @@ class Source(ABC):
     Attributes:
         id: name of the sample id column, the same in every table.
         group: column (of the table `samples`, or of any table that has it) that must not straddle splits.
+        missing: what stands for a missing value where a cell is text.
+        open_world: a table that is not there is an empty one, where the model already knows it.
     """
 
     id: str
     group: str | None
+    missing: Sequence[str] = ("",)
+    open_world: ClassVar[bool] = False
 
     @abstractmethod
-    def table(self, connection: object, name: str) -> Table:
-        """Opens a table. Raises DataError where there is none of that name."""
+    def table(self, connection: DuckDBPyConnection, name: str) -> Table:
+        """Opens a table. Raises DataError where there is none of that name, or where it has no rows."""
 
     @abstractmethod
     def fingerprint(self, names: list[str]) -> str:
-        """Changes whenever the contents of the named tables do."""
+        """Changes whenever the contents of the named tables do; a table that is absent counts too."""
 
 
-sources: Registry[Source] = Registry("sources")
+sources: Registry[Source] = Registry("sources", SourceConfig)
