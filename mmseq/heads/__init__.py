@@ -50,7 +50,7 @@ class Head(nn.Module):
         monitor: name of its metric that model selection looks at, and whether more of it is better.
     """
 
-    Spec: ClassVar[type[Spec]]
+    Spec: ClassVar[type[BaseModel]]
     monitor: tuple[str, Literal["max", "min"]]
 
     @classmethod
@@ -60,7 +60,7 @@ class Head(nn.Module):
 
     @classmethod
     @abstractmethod
-    def fit(cls, config: Any, facts: Any) -> Spec:
+    def fit(cls, config: Any, facts: Any) -> BaseModel:
         """What the training split tells.
 
         Args:

@@ -1,0 +1,45 @@
+"""Weights learned from each task's noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mmseq.balancers import Balancer, BalancerConfig, balancers
+
+_BOUND = 5.0
+
+
+class UncertaintyConfig(BalancerConfig):
+    kind: Literal["uncertainty"]
+
+
+@balancers.register(UncertaintyConfig)
+class UncertaintyBalancer(Balancer):
+    """Σ ½·exp(−s)·w·L + ½·s over tasks, with a learned log variance s = 5·tanh(r/5) each, r = 0 at first.
+
+    L is a task's mean loss and w its configured weight. The bound is ours: a Gaussian likelihood may
+    fall below 0, and an unbounded s would then fall for ever. A task with w = 0, or without any label
+    in the global batch, adds nothing; its s gets a gradient of 0.
+
+    Source: Kendall, Gal and Cipolla 2018, "Multi-task learning using uncertainty to weigh losses",
+    equation 7, with s = log σ².
+    """
+
+    def __init__(self, tasks: Mapping[str, float]) -> None:
+        super().__init__(tasks)
+        self.raw = nn.Parameter(torch.zeros(len(self.tasks)))
+
+    def forward(
+        self, losses: Mapping[str, Float[Tensor, ""]], weights: Mapping[str, float], share: float
+    ) -> Float[Tensor, ""]:
+        log_variance = _BOUND * (self.raw / _BOUND).tanh()
+        terms = []
+        for (task, weight), s in zip(self.tasks.items(), log_variance, strict=True):
+            has_part = weight > 0 and weights[task] > 0
+            terms.append((-s).exp() * weight * losses[task] / 2 + s * (share * has_part / 2))
+        return torch.stack(terms).sum()

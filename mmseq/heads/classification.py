@@ -1,0 +1,162 @@
+"""One class of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from mmseq.batch import Target
+from mmseq.heads import ColumnConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads.labels import natural_order
+from mmseq.heads.metrics import Accuracy, Average, MacroAuprc, MacroAuroc, MacroF1
+from mmseq.sources import Reading
+
+
+class ClassificationConfig(ColumnConfig):
+    kind: Literal["classification"]
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of the target's probability that is spread over all classes"
+    )
+
+
+class ClassSpec(Spec):
+    """The classes of the training split; a class's index is its place here.
+
+    Attributes:
+        classes: their names; of two, the last is the positive one.
+        counts: how many labels of each there are.
+    """
+
+    classes: list[str]
+    counts: list[int]
+
+
+@heads.register(ClassificationConfig)
+class ClassificationHead(Head):
+    """Softmax cross-entropy; of two classes, one logit and binary cross-entropy.
+
+    With smoothing ε the target is (1 − ε)·onehot(y) + ε/classes.
+    Source: Szegedy et al. 2016, "Rethinking the Inception architecture", section 7.
+
+    Metrics: `accuracy`, `f1_macro`, `auroc` and `auprc` (each class against the rest, and their mean
+    over classes that occur; of two classes, the positive one), `nll` (mean −log p of the true class).
+    """
+
+    Spec = ClassSpec
+    monitor = ("f1_macro", "max")
+
+    def __init__(self, spec: ClassSpec, hidden: int, *, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.spec = spec
+        self.label_smoothing = label_smoothing
+        self.is_binary = len(spec.classes) == 2
+        # One label more than was seen: a class that never occurred is rare, not impossible.
+        share = torch.tensor(spec.counts, dtype=torch.float64) + 1
+        self.register_buffer("prior", (share / share.sum()).to(torch.get_default_dtype()), persistent=False)
+        self.linear = nn.Linear(hidden, 1 if self.is_binary else len(spec.classes))
+        with torch.no_grad():
+            self.linear.bias.copy_(self._logits(self.prior[None])[0])
+
+    prior: Tensor
+
+    @classmethod
+    def reading(cls, config: ClassificationConfig) -> Reading:
+        return Reading(config.table, config.time, codes=(config.column,))
+
+    @classmethod
+    def fit(cls, config: ClassificationConfig, facts: Labels) -> ClassSpec:
+        found = np.bincount(facts.code[facts.code >= 0], minlength=len(facts.vocabulary))
+        counts = {name: int(n) for name, n in zip(facts.vocabulary, found, strict=True) if n}
+        if len(counts) < 2:
+            seen = f"only {next(iter(counts))!r}" if counts else "no label"
+            raise facts.error(f"needs at least two classes in the training split; it has {seen}")
+        classes = natural_order(counts)
+        return ClassSpec(classes=classes, counts=[counts[name] for name in classes])
+
+    def encode(self, labels: Labels) -> Encoded:
+        row = np.flatnonzero(labels.code >= 0)
+        index = {name: i for i, name in enumerate(self.spec.classes)}
+        lookup = np.array([index.get(name, -1) for name in labels.vocabulary], np.int64)
+        value = lookup[labels.code[row]]
+        if (value < 0).any():
+            unknown = natural_order({labels.vocabulary[c] for c in labels.code[row][value < 0]})
+            raise labels.error(
+                f"{_list(unknown)} has a label here but none in the training split, which has "
+                f"{_list(self.spec.classes)}; split otherwise, or drop or merge the class"
+            )
+        return Encoded(row, value)
+
+    def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
+        return self.linear(hidden)
+
+    def loss(self, parameters: Float[Tensor, "label parameter"], target: Target) -> Float[Tensor, "label"]:
+        if not self.is_binary:
+            return F.cross_entropy(
+                parameters, target.value, reduction="none", label_smoothing=self.label_smoothing
+            )
+        positive = target.value.to(parameters.dtype)
+        smooth = positive * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return F.binary_cross_entropy_with_logits(parameters[:, 0], smooth, reduction="none")
+
+    def log_probability(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query class"]:
+        """log p of each class."""
+        if self.is_binary:
+            return F.logsigmoid(torch.cat([-parameters, parameters], 1))
+        return parameters.log_softmax(1)
+
+    def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
+        probability = self.log_probability(parameters).exp().cpu().numpy()
+        names = np.array(self.spec.classes, dtype=object)
+        columns = {f"p_{name}": probability[:, c] for c, name in enumerate(self.spec.classes)}
+        return {"": names[probability.argmax(1)], **columns}
+
+    def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
+        """The classes' shares in the training split; half of it on the last value where there is one."""
+        probability = self.prior.expand(len(target), -1)
+        if target.previous is not None:
+            previous = target.previous[:, 0]
+            last = F.one_hot(previous.nan_to_num(0).long(), len(self.spec.classes)).to(probability)
+            mixed = (probability + last) / 2
+            probability = torch.where(previous.isnan()[:, None], probability, mixed)
+        return self._logits(probability)
+
+    def _logits(self, probability: Float[Tensor, "label class"]) -> Float[Tensor, "label parameter"]:
+        """The logits of given probabilities."""
+        return probability[:, 1:].logit() if self.is_binary else probability.log()
+
+    def metrics(self) -> dict[str, Metric]:
+        ranked = 1 if self.is_binary else len(self.spec.classes)
+        return {
+            "accuracy": Accuracy(),
+            "f1_macro": MacroF1(len(self.spec.classes)),
+            "auroc": MacroAuroc(ranked),
+            "auprc": MacroAuprc(ranked),
+            "nll": Average(),
+        }
+
+    def score(
+        self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> None:
+        log_p = self.log_probability(parameters)
+        truth = F.one_hot(target.value, len(self.spec.classes)).bool()
+        answer = log_p.argmax(1)
+        predicted = F.one_hot(answer, len(self.spec.classes)).bool()
+        ranked = slice(1, None) if self.is_binary else slice(None)
+        metrics["accuracy"].update(answer == target.value)
+        metrics["f1_macro"].update(predicted, truth)
+        for name in ("auroc", "auprc"):
+            metrics[name].update(log_p.exp()[:, ranked], truth[:, ranked])
+        metrics["nll"].update(-log_p.gather(1, target.value[:, None]))
+
+
+def _list(names: list[str]) -> str:
+    shown = ", ".join(map(repr, names[:10]))
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"

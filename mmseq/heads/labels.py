@@ -1,0 +1,71 @@
+"""Labels of a task: raw as the store holds them, and as a head's loss takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmseq.errors import DataError
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Raw labels of one task, as the store holds them.
+
+    Attributes:
+        columns: names of the label columns.
+        values: numbers, NaN where missing; (label, 0) where the task reads codes.
+        code: codes into `vocabulary`, -1 where missing; (0,) where the task reads numbers.
+        vocabulary: the strings behind the codes.
+        task: name of the task, for errors.
+    """
+
+    columns: tuple[str, ...]
+    values: np.ndarray
+    code: np.ndarray
+    vocabulary: tuple[str, ...] = ()
+    task: str = ""
+
+    def error(self, problem: str, column: str | None = None) -> DataError:
+        """A data error that says which task, and which of its columns."""
+        task = f"task {self.task!r}" if self.task else "labels"
+        return DataError(f"{task}, column {column or ', '.join(self.columns)}: {problem}")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Labels as the head's loss takes them: rows without anything observed are gone.
+
+    Attributes:
+        row: which raw rows remain.
+        value: int64 class indices (label,), or float32 numbers (label, column), 0 where not observed.
+        observed: (label, column); None where all are.
+    """
+
+    row: np.ndarray
+    value: np.ndarray
+    observed: np.ndarray | None = None
+
+
+def encode_numbers(labels: Labels) -> Encoded:
+    """Numbers with NaN where missing → the rows that have any, and which of their columns are real."""
+    observed = ~np.isnan(labels.values)
+    row = np.flatnonzero(observed.any(1))
+    observed = observed[row]
+    value = np.where(observed, labels.values[row], 0).astype(np.float32)
+    return Encoded(row, value, None if observed.all() else observed)
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Numbers by their size, then the other names by their letters."""
+
+    def key(name: str) -> tuple[bool, float, str]:
+        try:
+            number = float(name)
+        except ValueError:
+            return True, 0.0, name
+        return (True, 0.0, name) if np.isnan(number) else (False, number, name)
+
+    return sorted(names, key=key)

@@ -1,0 +1,12 @@
+"""Metrics of heads, on torchmetrics: exact over any batches and processes, NaN where nothing was observed.
+
+Sums are kept in float64. Columns of which only one class was observed have no ranking and are left
+out of its mean.
+"""
+
+from mmseq.heads.metrics.average import Average, Rmse
+from mmseq.heads.metrics.confusion import Accuracy, MacroF1
+from mmseq.heads.metrics.explained import R2
+from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc
+
+__all__ = ["R2", "Accuracy", "Average", "MacroAuprc", "MacroAuroc", "MacroF1", "Rmse"]

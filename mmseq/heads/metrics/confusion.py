@@ -1,0 +1,62 @@
+"""Accuracy and F1 from counts of right and wrong answers."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class Accuracy(Metric):
+    """Share of the observed cells that are right."""
+
+    right: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("right", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, right: Bool[Tensor, "..."], observed: Bool[Tensor, "..."] | None = None) -> None:
+        if observed is None:
+            observed = torch.ones_like(right)
+        self.right += (right & observed).sum()
+        self.count += observed.sum()
+
+    def compute(self) -> Tensor:
+        return self.right / self.count
+
+
+class MacroF1(Metric):
+    """Mean over columns of F1 = 2 TP / (2 TP + FP + FN).
+
+    A column that is neither true nor predicted anywhere is left out.
+
+    Args:
+        columns: how many classes or labels there are.
+    """
+
+    true_positive: Tensor
+    wrong: Tensor
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.add_state("true_positive", torch.zeros(columns, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("wrong", torch.zeros(columns, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(
+        self,
+        predicted: Bool[Tensor, "label column"],
+        truth: Bool[Tensor, "label column"],
+        observed: Bool[Tensor, "label column"] | None = None,
+    ) -> None:
+        wrong = predicted ^ truth
+        if observed is not None:
+            predicted, wrong = predicted & observed, wrong & observed
+        self.true_positive += (predicted & truth).sum(0)
+        self.wrong += wrong.sum(0)
+
+    def compute(self) -> Tensor:
+        return (2 * self.true_positive / (2 * self.true_positive + self.wrong)).nanmean()

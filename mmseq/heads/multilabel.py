@@ -1,0 +1,129 @@
+"""Several yes-or-no labels at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from mmseq.batch import Target
+from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads.labels import encode_numbers
+from mmseq.heads.metrics import Accuracy, Average, MacroAuprc, MacroAuroc, MacroF1
+from mmseq.sources import Reading
+
+
+class MultilabelConfig(ColumnsConfig):
+    kind: Literal["multilabel"]
+
+
+class MultilabelSpec(Spec):
+    """The labels, and how often each is true.
+
+    Attributes:
+        columns: names of the labels.
+        rates: share of the training split's labels that are 1.
+    """
+
+    columns: list[str]
+    rates: list[float]
+
+
+@heads.register(MultilabelConfig)
+class MultilabelHead(Head):
+    """One logit and binary cross-entropy a label, each masked where it is missing.
+
+    Metrics: `f1_macro` (mean over labels of the F1 of "yes" at p ≥ 0.5), `accuracy` (of all cells),
+    `auroc` and `auprc` (mean over labels of which both answers occur), `nll` (mean −log p a cell).
+    """
+
+    Spec = MultilabelSpec
+    monitor = ("auroc", "max")
+
+    def __init__(self, spec: MultilabelSpec, hidden: int) -> None:
+        super().__init__()
+        self.spec = spec
+        # What never occurred is rare, not impossible: its logit must be finite.
+        rates = torch.tensor(spec.rates, dtype=torch.float64).clamp(1e-5, 1 - 1e-5)
+        self.register_buffer("rates", rates.to(torch.get_default_dtype()), persistent=False)
+        self.linear = nn.Linear(hidden, len(spec.columns))
+        with torch.no_grad():
+            self.linear.bias.copy_(rates.logit())
+
+    rates: Tensor
+
+    @classmethod
+    def reading(cls, config: MultilabelConfig) -> Reading:
+        return Reading(config.table, config.time, numbers=config.names)
+
+    @classmethod
+    def fit(cls, config: MultilabelConfig, facts: Labels) -> MultilabelSpec:
+        _check_binary(facts)
+        counts = (~np.isnan(facts.values)).sum(0)
+        for name, count in zip(facts.columns, counts, strict=True):
+            if count == 0:
+                raise facts.error("has no label in the training split", name)
+        # Laplace's rule of succession keeps the rate off 0 and 1.
+        rates = (np.nansum(facts.values, 0) + 1) / (counts + 2)
+        return MultilabelSpec(columns=list(facts.columns), rates=rates.tolist())
+
+    def encode(self, labels: Labels) -> Encoded:
+        _check_binary(labels)
+        return encode_numbers(labels)
+
+    def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
+        return self.linear(hidden)
+
+    def loss(
+        self, parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> Float[Tensor, "label column"]:
+        truth = target.value.to(parameters.dtype)
+        return F.binary_cross_entropy_with_logits(parameters, truth, reduction="none")
+
+    def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
+        probability = parameters.sigmoid().cpu().numpy()
+        return {name: probability[:, c] for c, name in enumerate(self.spec.columns)}
+
+    def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
+        """The labels' rates in the training split; half of it on the last value where there is one."""
+        rates = self.rates.expand(len(target), -1)
+        if target.previous is not None:
+            mixed = (rates + target.previous.to(rates)) / 2
+            rates = torch.where(mixed.isnan(), rates, mixed)
+        return rates.logit()
+
+    def metrics(self) -> dict[str, Metric]:
+        n_labels = len(self.spec.columns)
+        return {
+            "f1_macro": MacroF1(n_labels),
+            "accuracy": Accuracy(),
+            "auroc": MacroAuroc(n_labels),
+            "auprc": MacroAuprc(n_labels),
+            "nll": Average(n_labels),
+        }
+
+    def score(
+        self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> None:
+        probability, truth = parameters.sigmoid(), target.value > 0.5
+        predicted = probability >= 0.5
+        metrics["f1_macro"].update(predicted, truth, target.observed)
+        metrics["accuracy"].update(predicted == truth, target.observed)
+        for name in ("auroc", "auprc"):
+            metrics[name].update(probability, truth, target.observed)
+        metrics["nll"].update(self.loss(parameters, target), target.observed)
+
+
+def _check_binary(labels: Labels) -> None:
+    wrong = ~np.isnan(labels.values) & (labels.values != 0) & (labels.values != 1)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise labels.error(
+            f"labels must be 0 or 1, or missing; got {labels.values[row, column]:g}", labels.columns[column]
+        )

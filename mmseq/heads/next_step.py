@@ -1,0 +1,206 @@
+"""The next event of a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from mmseq.batch import Target
+from mmseq.errors import ConfigError
+from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, fill_unobserved, heads
+from mmseq.heads.metrics import Average
+
+WAIT = "wait"
+
+
+class NextEventConfig(HeadConfig):
+    """Base of the config of a head whose labels are a modality's next events."""
+
+    modality: str = Field(description="modality whose next event is predicted")
+    at: Literal["every", "own"] = Field(
+        "every", description="predict from every step, or only from those at which the modality is present"
+    )
+
+
+class NextStepConfig(NextEventConfig):
+    kind: Literal["next_step"]
+    time: bool = Field(False, description="also predict how long it is until that event")
+
+
+class PartSpec(BaseModel):
+    """A head of the next event, and the columns [first, last) of the target that it predicts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: str
+    spec: dict[str, Any]
+    options: dict[str, Any]
+    first: int
+    last: int
+
+
+class NextStepSpec(Spec):
+    """The parts of the next event, and how long the training split waits for one.
+
+    Attributes:
+        parts: one a head.
+        wait_mean: mean of log(1 + wait).
+        wait_std: its standard deviation.
+    """
+
+    parts: list[PartSpec]
+    wait_mean: float = 0.0
+    wait_std: float = 1.0
+
+
+@heads.register(NextStepConfig)
+class NextStepHead(Head):
+    """The distribution of a modality's next event: the product of its parts', each a head of its own.
+
+    Numbers are Gaussian where they are observed; a category is a softmax, or one logit a code where
+    several events may share a step; the wait is Gaussian in log(1 + wait).
+
+    `target.value` is (label, column); a part reads its own columns of it. Metrics are the parts'
+    (`<part>.<metric>`), and `loss`: its mean over everything that is predicted.
+    """
+
+    Spec = NextStepSpec
+    monitor = ("loss", "min")
+
+    def __init__(self, spec: NextStepSpec, hidden: int, *, time: bool = False) -> None:
+        super().__init__()
+        self.spec = spec
+        self.time = time
+        self.names = [part.name for part in spec.parts]
+        parts = [_build(part.kind, part.spec, hidden, **part.options) for part in spec.parts]
+        if time:
+            wait = {"columns": [WAIT], "mean": [spec.wait_mean], "std": [spec.wait_std]}
+            self.names.append(WAIT)
+            parts.append(_build("regression", wait, hidden, loss="gaussian", transform="log1p"))
+        self.parts = nn.ModuleList(parts)
+        self.sizes = [head(torch.zeros(0, hidden)).shape[1] for head in parts]
+
+    @property
+    def heads(self) -> list[Head]:
+        """The parts' heads."""
+        return cast(list[Head], list(self.parts))
+
+    @classmethod
+    def reading(cls, config: NextStepConfig) -> None:
+        """None: the labels are the inputs' own next events."""
+
+    @classmethod
+    def fit(cls, config: NextStepConfig, facts: Any) -> NextStepSpec:
+        parts = facts.next_parts()
+        if not parts:
+            raise ConfigError(
+                f"next_step: modality {config.modality!r} has no distribution of its next event; "
+                "name one that has, such as a numeric or a category"
+            )
+        taken = {part.name for part in parts}.union(*(part.spec.get("columns", ()) for part in parts))
+        if config.time and WAIT in taken:
+            raise ConfigError(
+                f"next_step: modality {config.modality!r} has a column {WAIT!r}, as the predicted time is "
+                "called; rename it, or set time: false"
+            )
+        return NextStepSpec(parts=[PartSpec(**vars(part)) for part in parts])
+
+    def encode(self, labels: Labels) -> Encoded:
+        """Never called: the batch makes the targets from the events."""
+        raise TypeError("next_step: its targets come from the inputs, not from labels")
+
+    def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
+        return torch.cat([head(hidden) for head in self.heads], 1)
+
+    def _targets(self, target: Target) -> Iterator[tuple[str, Head, Target]]:
+        """Each part's name and head, with the target as that head takes it."""
+        target = fill_unobserved(target)
+        for name, head, part in zip(self.names, self.heads, self.spec.parts, strict=False):
+            yield name, head, _columns(target, part)
+        if self.time:
+            yield WAIT, self.heads[-1], _wait(target)
+
+    def _split(self, parameters: Float[Tensor, "query parameter"]) -> tuple[Float[Tensor, "query _"], ...]:
+        return parameters.split(self.sizes, 1)
+
+    def loss(
+        self, parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> Float[Tensor, "label column"]:
+        split = zip(self._targets(target), self._split(parameters), strict=True)
+        return torch.cat([_matrix(head.loss(own, part)) for (_, head, part), own in split], 1)
+
+    def weights(self, target: Target) -> Float[Tensor, "label column"]:
+        return torch.cat([_matrix(head.weights(part)) for _, head, part in self._targets(target)], 1)
+
+    def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
+        columns = {}
+        for name, head, own in zip(self.names, self.heads, self._split(parameters), strict=True):
+            columns.update({_join(name, key): value for key, value in head.decode(own).items()})
+        return columns
+
+    def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
+        return torch.cat([head.baseline(part) for _, head, part in self._targets(target)], 1)
+
+    def metrics(self) -> dict[str, Metric]:
+        own: dict[str, Metric] = {"loss": Average()}
+        for name, head in zip(self.names, self.heads, strict=True):
+            own.update({_join(name, key): metric for key, metric in head.metrics().items()})
+        return own
+
+    def score(
+        self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> None:
+        for (name, head, part), own in zip(self._targets(target), self._split(parameters), strict=True):
+            loss, weights = _matrix(head.loss(own, part)), _matrix(head.weights(part))
+            metrics["loss"].update(loss.reshape(-1, 1), weights.reshape(-1, 1) > 0)
+            # Rows of which the part observes nothing are no labels of it.
+            seen = torch.nonzero((weights > 0).any(1))[:, 0]
+            mine = {key: metrics[_join(name, key)] for key in head.metrics()}
+            head.score(mine, own[seen], _rows(part, seen))
+
+
+def _build(kind: str, spec: dict[str, Any], hidden: int, **options: Any) -> Head:
+    head_class = heads.component_class(kind)
+    return head_class(head_class.Spec.model_validate(spec), hidden, **options)
+
+
+def _columns(target: Target, part: PartSpec) -> Target:
+    """A part's own columns of a target; of a single class, its indices and the mask as weight."""
+    columns = slice(part.first, part.last)
+    observed = None if target.observed is None else target.observed[:, columns]
+    previous = None if target.previous is None else target.previous[:, columns]
+    own = replace(target, value=target.value[:, columns], observed=observed, previous=previous, wait=None)
+    if part.kind != "classification":
+        return own
+    weight = torch.ones_like(own.where, dtype=torch.float32) if own.weight is None else own.weight
+    if observed is not None:
+        weight = weight * observed[:, 0]
+    return replace(own, value=own.value[:, 0].long(), observed=None, weight=weight)
+
+
+def _wait(target: Target) -> Target:
+    if target.wait is None:
+        raise ValueError("next_step with time: the target has no wait")
+    return Target(target.where, target.wait[:, None], weight=target.weight)
+
+
+def _rows(target: Target, index: Tensor) -> Target:
+    fields = {name: value for name, value in vars(target).items() if value is not None}
+    return Target(**{name: value[index] for name, value in fields.items()})
+
+
+def _matrix(x: Float[Tensor, "label ..."]) -> Float[Tensor, "label column"]:
+    return x[:, None] if x.ndim == 1 else x
+
+
+def _join(part: str, name: str) -> str:
+    return ".".join(filter(None, (part, name)))

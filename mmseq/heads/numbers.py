@@ -1,0 +1,60 @@
+"""What numbers as labels need: checks, standardising, losses of a difference."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmseq.heads.labels import Labels
+
+LossName = Literal["squared", "absolute", "huber", "gaussian"]
+Transform = Literal["log1p"]
+
+_BOUND = 5.0
+
+
+def soft_clamp(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """5·tanh(x/5): about x near 0, within (−5, 5) everywhere, and never without a gradient."""
+    return _BOUND * (x / _BOUND).tanh()
+
+
+def pointwise_loss(name: LossName, difference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The loss of each difference between a number and its prediction."""
+    if name == "squared":
+        return difference.square()
+    if name == "absolute":
+        return difference.abs()
+    if name == "huber":
+        return F.huber_loss(difference, difference.new_zeros(()).expand_as(difference), reduction="none")
+    raise ValueError(f"loss {name!r} is not one of a difference alone")
+
+
+def check_numbers(labels: Labels, transform: Transform | None) -> None:
+    """Raises DataError for what cannot be learned: infinities, and log1p of a number ≤ −1."""
+    wrong = np.isinf(labels.values)
+    problem = "labels must be finite, or missing"
+    if transform == "log1p" and not wrong.any():
+        wrong = labels.values <= -1
+        problem = "transform log1p needs labels above -1"
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise labels.error(f"{problem}; got {labels.values[row, column]:g}", labels.columns[column])
+
+
+def standard(labels: Labels, values: np.ndarray, column: int) -> tuple[float, float]:
+    """Mean and standard deviation of a column's labels; 1 where they do not vary.
+
+    Raises:
+        DataError: it has no label.
+    """
+    seen = values[:, column].astype(np.float64)
+    seen = seen[~np.isnan(seen)]
+    if not len(seen):
+        raise labels.error("has no label in the training split", labels.columns[column])
+    mean, std = float(seen.mean()), float(seen.std())
+    # A constant's deviation is rounding error: dividing by it would make noise of any other label.
+    return mean, std if std > 1e-7 * max(1.0, abs(mean)) else 1.0

@@ -1,0 +1,181 @@
+"""Numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from mmseq.batch import Target
+from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads.labels import encode_numbers
+from mmseq.heads.metrics import R2, Average, Rmse
+from mmseq.heads.numbers import LossName, Transform, check_numbers, pointwise_loss, soft_clamp, standard
+from mmseq.sources import Reading
+
+
+class RegressionConfig(ColumnsConfig):
+    kind: Literal["regression"]
+    loss: LossName = Field(
+        "squared", description="of the standardised number; gaussian predicts a mean and a scale"
+    )
+    transform: Transform | None = Field(
+        None, description="log1p: learn log(1 + y) of a number above -1; null: learn y itself"
+    )
+
+
+class RegressionSpec(Spec):
+    """Where the numbers lie, after the transform.
+
+    Attributes:
+        columns: their names.
+        mean: of each column's training labels.
+        std: their standard deviation; 1 for a column that never varies.
+    """
+
+    columns: list[str]
+    mean: list[float]
+    std: list[float]
+
+
+@heads.register(RegressionConfig)
+class RegressionHead(Head):
+    """Predicts z = (T(y) − mean) / std, T being the transform; what it reads and tells is y.
+
+    With d = z − ẑ the loss is d² (squared), |d| (absolute), ½d² up to |d| = 1 and |d| − ½ beyond
+    (huber; Huber 1964), or ½(d/σ)² + log σ + ½log 2π (gaussian), where log σ = 5·tanh(s/5) for the
+    second parameter s, so that σ stays within [0.007, 148] and the gradient never dies at a bound.
+
+    A prediction is y = T⁻¹(mean + std·ẑ): with log1p under a squared or Gaussian loss, that is the
+    median of y rather than its mean. `scale` is std·σ, in the units of T(y).
+
+    Metrics in units of y, each the mean over columns: `mae`, `rmse`, `r2`; with log1p also `r2_log1p`;
+    with the Gaussian loss also `nll` of y.
+    """
+
+    Spec = RegressionSpec
+    monitor = ("r2", "max")
+
+    def __init__(
+        self,
+        spec: RegressionSpec,
+        hidden: int,
+        *,
+        loss: LossName = "squared",
+        transform: Transform | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.loss_name = loss
+        self.transform = transform
+        if transform:
+            self.monitor = (f"r2_{transform}", "max")
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(getattr(spec, name)), persistent=False)
+        self.linear = nn.Linear(hidden, len(spec.columns) * (2 if loss == "gaussian" else 1))
+        nn.init.zeros_(self.linear.bias)
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def reading(cls, config: RegressionConfig) -> Reading:
+        return Reading(config.table, config.time, numbers=config.names)
+
+    @classmethod
+    def fit(cls, config: RegressionConfig, facts: Labels) -> RegressionSpec:
+        check_numbers(facts, config.transform)
+        values = np.log1p(facts.values) if config.transform else facts.values
+        mean, std = zip(*(standard(facts, values, c) for c in range(len(facts.columns))), strict=True)
+        return RegressionSpec(columns=list(facts.columns), mean=list(mean), std=list(std))
+
+    def encode(self, labels: Labels) -> Encoded:
+        check_numbers(labels, self.transform)
+        return encode_numbers(labels)
+
+    def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
+        return self.linear(hidden)
+
+    def location(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query column"]:
+        """ẑ."""
+        return parameters[:, : len(self.spec.columns)]
+
+    def log_scale(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query column"]:
+        """log σ of the Gaussian."""
+        return soft_clamp(parameters[:, len(self.spec.columns) :])
+
+    def standardise(self, value: Float[Tensor, "label column"]) -> Float[Tensor, "label column"]:
+        """y → z."""
+        return ((value.log1p() if self.transform else value) - self.mean) / self.std
+
+    def loss(
+        self, parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> Float[Tensor, "label column"]:
+        difference = self.standardise(target.value).to(parameters.dtype) - self.location(parameters)
+        if self.loss_name == "gaussian":
+            log_scale = self.log_scale(parameters)
+            return (difference * (-log_scale).exp()).square() / 2 + log_scale + np.log(2 * np.pi) / 2
+        return pointwise_loss(self.loss_name, difference)
+
+    def transformed(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query column"]:
+        """T(ŷ), in float64: an exponential of float32 overflows soon."""
+        return self.mean.double() + self.std.double() * self.location(parameters).double()
+
+    def original(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query column"]:
+        """ŷ."""
+        transformed = self.transformed(parameters)
+        return transformed.expm1() if self.transform else transformed
+
+    def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
+        point = self.original(parameters).cpu().numpy()
+        columns = {}
+        for c, name in enumerate(self.spec.columns):
+            columns[name] = point[:, c]
+            if self.loss_name == "gaussian":
+                scale = self.log_scale(parameters)[:, c].exp() * self.std[c]
+                columns[f"{name}.scale"] = scale.cpu().numpy()
+        if len(self.spec.columns) > 1:
+            return columns
+        return {
+            key.removeprefix(self.spec.columns[0]).removeprefix("."): value for key, value in columns.items()
+        }
+
+    def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
+        """The mean of the training split, or the last value where there is one; its scale is the std."""
+        location = self.mean.new_zeros(len(target), len(self.spec.columns))
+        if target.previous is not None:
+            previous = self.standardise(target.previous.to(location))
+            location = torch.where(previous.isnan(), location, previous)
+        return (
+            torch.cat([location, torch.zeros_like(location)], 1) if self.loss_name == "gaussian" else location
+        )
+
+    def metrics(self) -> dict[str, Metric]:
+        n_columns = len(self.spec.columns)
+        origin = np.expm1(self.spec.mean).tolist() if self.transform else self.spec.mean
+        metrics: dict[str, Metric] = {"mae": Average(n_columns), "rmse": Rmse(n_columns), "r2": R2(origin)}
+        if self.transform:
+            metrics[f"r2_{self.transform}"] = R2(self.spec.mean)
+        if self.loss_name == "gaussian":
+            metrics["nll"] = Average(n_columns)
+        return metrics
+
+    def score(
+        self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> None:
+        observed, truth, point = target.observed, target.value.double(), self.original(parameters)
+        metrics["mae"].update((truth - point).abs(), observed)
+        metrics["rmse"].update((truth - point).square(), observed)
+        metrics["r2"].update(point, truth, observed)
+        if self.transform:
+            metrics[f"r2_{self.transform}"].update(self.transformed(parameters), truth.log1p(), observed)
+        if self.loss_name == "gaussian":
+            # Density of y, not of z: the change of variables divides by std, and by 1 + y under log1p.
+            jacobian = self.std.double().log() + (truth.log1p() if self.transform else 0)
+            metrics["nll"].update(self.loss(parameters, target).double() + jacobian, observed)

@@ -1,0 +1,101 @@
+"""Scores predictions against labels, with the baseline beside them."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed
+from torchmetrics import Metric
+
+from mmseq.batch import Target
+from mmseq.heads import Head
+
+
+class WeightedLoss(Metric):
+    """Loss over label weight, as in training; and the number of labels."""
+
+    total: Tensor
+    weight: Tensor
+    labels: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("total", "weight", "labels"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, total: Float[Tensor, ""], weight: Float[Tensor, ""], labels: int) -> None:
+        self.total += total
+        self.weight += weight
+        self.labels += labels
+
+    def compute(self) -> tuple[Tensor, Tensor]:
+        return self.total / self.weight, self.labels
+
+
+class TaskScore:
+    """What a head's predictions are worth, and what its baseline's are."""
+
+    def __init__(self, head: Head) -> None:
+        # The CPU has float64, and room for every score that an exact ranking needs.
+        on_cpu = all(tensor.device.type == "cpu" for tensor in head.state_dict(keep_vars=True).values())
+        self.head = head if on_cpu else copy.deepcopy(head).cpu()
+        self.loss = WeightedLoss()
+        self.metrics = _in_float64(head.metrics())
+        self.baseline = _in_float64(head.metrics())
+
+    def update(self, parameters: Tensor, target: Target) -> None:
+        parameters, target = parameters.detach().cpu(), target.to("cpu")
+        total, weight = self.head.loss_sum(parameters, target), self.head.weights(target).double().sum()
+        self.loss.update(total, weight, len(target))
+        self.head.score(self.metrics, parameters, target)
+        self.head.score(self.baseline, self.head.baseline(target), target)
+
+    def compute(self) -> dict[str, Any]:
+        loss, labels = _value(self.loss)
+        return {
+            "metrics": {name: float(_value(metric)) for name, metric in self.metrics.items()},
+            "baseline": {name: float(_value(metric)) for name, metric in self.baseline.items()},
+            "labels": int(labels),
+            "loss": float(loss),
+        }
+
+
+class Evaluator:
+    """Running scores of every task, over batches and, where they are set up, over processes.
+
+    A task without any label scores NaN. Every process has to call `compute`.
+
+    Args:
+        heads: by task, as they are when the predictions are made.
+    """
+
+    def __init__(self, heads: Mapping[str, Head]) -> None:
+        self.tasks = {name: TaskScore(head) for name, head in heads.items()}
+
+    @torch.no_grad()
+    def update(self, parameters: Mapping[str, Tensor], targets: Mapping[str, Target]) -> None:
+        """Adds a batch: by task, the parameters at its labels, and the labels."""
+        for name, target in targets.items():
+            self.tasks[name].update(parameters[name], target)
+
+    def compute(self) -> dict[str, dict[str, Any]]:
+        """By task: `metrics` and the same of the `baseline`, the number of `labels`, the mean `loss`."""
+        return {name: task.compute() for name, task in self.tasks.items()}
+
+
+def _in_float64(metrics: dict[str, Metric]) -> dict[str, Metric]:
+    return {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
+
+
+def _value(metric: Metric) -> Any:
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "nccl":
+        metric = metric.to("cuda")  # nccl gathers nothing from the CPU
+    with warnings.catch_warnings():
+        # A metric that was never updated is a task without labels, whose value is NaN.
+        warnings.filterwarnings("ignore", message="The ``compute`` method of metric", category=UserWarning)
+        return metric.compute()
