@@ -36,3 +36,16 @@ class CheckpointError(MmseqError):
 
 class NumericError(MmseqError):
     """A loss, gradient or weight is not a finite number."""
+
+
+class Interrupted(MmseqError):
+    """Training was asked to stop, and wrote a checkpoint.
+
+    Args:
+        message: where the checkpoint is and how to go on.
+        signal: number of the signal that asked.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+import safetensors.torch
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from mmseq.batch import Batch, Events, Timeline
+from mmseq.bundle import dump_json, read_folder, write_folder
 from mmseq.carry import align, align_static, clock, hide
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
@@ -23,6 +28,7 @@ from mmseq.readouts import readouts
 from mmseq.state import State
 
 N_CLOCK = 2
+SCHEMA = "mmseq model 1"
 
 
 class Model(nn.Module):
@@ -47,7 +53,9 @@ class Model(nn.Module):
         self.fusion = fusions.build(experiment.fusion, names, N_CLOCK)
         self.encoders = nn.ModuleDict({name: self._encoder(name) for name in names})
         self.core = cores.build(experiment.core, self.fusion.width)
-        self.readouts = nn.ModuleList(readouts.build(config, self.core.hidden) for config in experiment.readout)
+        self.readouts = nn.ModuleList(
+            readouts.build(config, self.core.hidden) for config in experiment.readout
+        )
         self.heads = nn.ModuleDict(
             {
                 task: heads.build(config, facts.tasks[task], self._head_width(task))
@@ -66,6 +74,47 @@ class Model(nn.Module):
     def _head_width(self, task: str) -> int:
         return self.core.hidden * (1 if task in self.by_step else len(self.readouts))
 
+    def save(self, folder: Path) -> None:
+        """Writes the bundle: weights, facts, config, digests; nothing that could run."""
+        write_folder(
+            folder,
+            {
+                "weights.safetensors": safetensors.torch.save(
+                    {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+                ),
+                "config.json": dump_json(self.experiment.model_dump(mode="json")),
+                "facts.json": dump_json(self.facts.to_json()),
+            },
+            SCHEMA,
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Model:
+        """Reads a bundle back, in evaluation mode.
+
+        Raises:
+            CheckpointError: a file is missing, altered or of another version.
+            PluginError: it needs a component that is not installed or loaded.
+        """
+        files = read_folder(Path(folder), SCHEMA)
+        experiment = Experiment.model_validate(json.loads(files["config.json"]))
+        model = cls(experiment, Facts.from_json(json.loads(files["facts.json"]), experiment))
+        weights = safetensors.torch.load(files["weights.safetensors"])
+        model.to(next(iter(weights.values())).dtype)
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def predict(self, samples: Any, *, every_step: bool = False) -> Any:
+        """Predictions for raw samples, as a pyarrow Table: one row a sample, or one a step.
+
+        Args:
+            samples: tables by name, as `train` takes them in memory, or a folder as the source's root.
+            every_step: predict as of each step, knowing nothing later.
+        """
+        from mmseq.inference.predict import predict
+
+        return predict(self, samples, every_step=every_step).table
+
     @property
     def dtype(self) -> torch.dtype:
         return next(p.dtype for p in self.parameters() if p.is_floating_point())
@@ -74,31 +123,36 @@ class Model(nn.Module):
         self, batch: Batch, state: State | None = None
     ) -> tuple[dict[str, Float[Tensor, "label parameter"]], State]:
         """The parameters of every task at its targets, and the state after the last step."""
-        return self.at(batch, {task: target.where for task, target in batch.targets.items()}, state)
-
-    def everywhere(
-        self, batch: Batch, state: State | None = None
-    ) -> tuple[dict[str, Float[Tensor, "query parameter"]], State]:
-        """The parameters of every task for all of the batch: per sample, or at every step."""
-        steps = torch.arange(batch.timeline.n_steps, device=batch.timeline.starts.device)
-        where = {task: steps if task in self.by_step else batch.timeline.last for task in self.heads}
-        return self.at(batch, where, state)
-
-    def at(
-        self, batch: Batch, where: Mapping[str, Int64[Tensor, "query"]], state: State | None = None
-    ) -> tuple[dict[str, Float[Tensor, "query parameter"]], State]:
-        """The parameters of the named tasks at steps; of a sample's task, at last steps of samples."""
-        timeline, state = batch.timeline, state or {}
-        hidden, after = self.encode(batch.events, timeline, state)
-        read, after["readouts"] = self.read(hidden, timeline, state.get("readouts"))
-        parameters = {}
-        for task, steps in where.items():
-            if task in self.by_step:
-                source = hidden.index_select(0, steps)
-            else:
-                source = read.index_select(0, torch.searchsorted(timeline.starts, steps, right=True) - 1)
-            parameters[task] = self.heads[task](source)
+        hidden, read, after = self.trunk(batch, state)
+        sample_of = batch.timeline.sample
+        parameters = {
+            task: self.heads[task](
+                hidden.index_select(0, target.where)
+                if task in self.by_step
+                else read.index_select(0, sample_of[target.where])
+            )
+            for task, target in batch.targets.items()
+        }
         return parameters, after
+
+    def predict_at(
+        self, batch: Batch, at: Int64[Tensor, "query"] | None = None, state: State | None = None
+    ) -> tuple[dict[str, Float[Tensor, "query parameter"]], State]:
+        """The parameters of every task as of the steps `at` (default: each sample's last), knowing nothing later."""
+        hidden, read, after = self.trunk(batch, state, at)
+        by_step = hidden.index_select(0, batch.timeline.last if at is None else at)
+        return {
+            task: head(by_step if task in self.by_step else read) for task, head in self.heads.items()
+        }, after
+
+    def trunk(
+        self, batch: Batch, state: State | None = None, at: Int64[Tensor, "query"] | None = None
+    ) -> tuple[Float[Tensor, "step hidden"], Float[Tensor, "query read"], State]:
+        """Hidden at every step, and what the readouts make of it at the steps `at` (default: the last)."""
+        state = state or {}
+        hidden, after = self.encode(batch.events, batch.timeline, state)
+        read, after["readouts"] = self.read(hidden, batch.timeline, state.get("readouts"), at)
+        return hidden, read, after
 
     def encode(
         self, events: Mapping[str, Events], timeline: Timeline, state: State
@@ -126,12 +180,16 @@ class Model(nn.Module):
         return seen, {"carry": carried, "align": aligned}
 
     def read(
-        self, hidden: Float[Tensor, "step hidden"], timeline: Timeline, state: State | None
-    ) -> tuple[Float[Tensor, "sample read"], State]:
-        """All readouts side by side, after each sample's last step."""
+        self,
+        hidden: Float[Tensor, "step hidden"],
+        timeline: Timeline,
+        state: State | None,
+        at: Int64[Tensor, "query"] | None,
+    ) -> tuple[Float[Tensor, "query read"], State]:
+        """All readouts side by side."""
         parts, after = [], {}
         for i, readout in enumerate(self.readouts):
-            part, after[str(i)] = readout(hidden, timeline, (state or {}).get(str(i)))
+            part, after[str(i)] = readout(hidden, timeline, (state or {}).get(str(i)), at)
             parts.append(part)
         return torch.cat(parts, 1), after
 

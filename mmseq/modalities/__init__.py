@@ -136,6 +136,10 @@ class Modality(nn.Module):
     def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> tuple[Events, State]:
         """Fills, normalises and ages, knowing what came before; raw values in, ready ones out."""
 
+    def unknown(self, events: Any) -> dict[str, int]:
+        """By column, how many values the training split never had, where that is a thing to count."""
+        return {}
+
     def next_parts(self) -> list[Part] | None:
         """The heads that predict its next event; None where it has no likelihood."""
         return None

@@ -127,6 +127,10 @@ class CategoryModality(Modality):
     ) -> tuple[CategoryEvents, State]:
         return events, {}
 
+    def unknown(self, events: CategoryEvents) -> dict[str, int]:
+        counts = (events.code == UNKNOWN).sum(0).tolist()
+        return {column: n for column, n in zip(self.spec.columns, counts, strict=True) if n}
+
     def next_parts(self) -> list[Part]:
         """A softmax a column; where events share steps, independent labels over the vocabulary."""
         parts, first = [], 0

@@ -1,0 +1,115 @@
+"""Stored samples → a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from mmseq.batch.batch import Batch
+from mmseq.batch.events import Events
+from mmseq.batch.next_step import next_step_target
+from mmseq.batch.order import split
+from mmseq.batch.target import Target
+from mmseq.batch.timeline import Timeline
+from mmseq.heads import Labels
+from mmseq.random import Noise, hash_key
+
+if TYPE_CHECKING:
+    from mmseq.model import Model
+    from mmseq.store import Gathered, Store
+
+
+class Assembler:
+    """Reads samples from a store as a model wants them.
+
+    Args:
+        store: where they are.
+        model: whose modalities make the events and whose heads encode the labels.
+        tasks: whose targets are wanted; none: pure prediction.
+        previous: also tell the last value before each next-step target, for its baseline.
+    """
+
+    def __init__(self, store: Store, model: Model, *, tasks: list[str], previous: bool = False) -> None:
+        self.store, self.previous = store, previous
+        self.modalities = dict(model.modalities.items())
+        self.heads = {task: model.heads[task] for task in tasks}
+        self.configs = model.experiment.tasks
+        self.stored_tasks = [task for task in tasks if task in store.tasks]
+
+    def batch(self, samples: Int64[np.ndarray, "member"], seed: int | None = None) -> Batch:
+        """These samples, in this order; with `seed`, dropout is on and draws its masks from it."""
+        gathered = self.store.gather(samples, list(self.modalities), self.stored_tasks)
+        noise = None if seed is None else Noise(seed, torch.from_numpy(samples.astype(np.int64)))
+        delta = np.diff(gathered.time, prepend=0.0)
+        delta[gathered.starts[:-1][np.diff(gathered.starts) > 0]] = 0
+        timeline = Timeline(
+            torch.from_numpy(gathered.starts),
+            torch.from_numpy(gathered.time),
+            torch.from_numpy(delta.astype(np.float32)),
+            noise=noise,
+        )
+        events = {name: self._events(name, gathered) for name in self.modalities}
+        targets = {task: self._target(task, gathered, events) for task in self.heads}
+        return Batch(self.store.ids[samples].tolist(), timeline, events, targets, self._weights(targets))
+
+    def micro_batch(self, samples: Int64[np.ndarray, "member"], part: int, parts: int, seed: int) -> Batch:
+        """One of `parts` micro-batches of a global batch, with the label weights of the whole.
+
+        Args:
+            samples: of the global batch.
+            part: which one.
+            parts: of how many; each has about as many steps.
+            seed: of the global batch's optimizer step.
+        """
+        if parts == 1:
+            return self.batch(samples, seed)
+        whole = self._weights(self.batch(samples).targets)
+        mine = split(samples, self.store.lengths[samples], parts)[part]
+        return replace(self.batch(mine, seed), weights=whole, share=1 / parts)
+
+    def _events(self, name: str, gathered: Gathered) -> Events:
+        rows = gathered.events[name]
+        return self.modalities[name].events(
+            torch.from_numpy(rows.step), rows.arrays, self.store.vocabularies(name)
+        )
+
+    def _target(self, task: str, gathered: Gathered, events: Mapping[str, Events]) -> Target:
+        if task not in self.stored_tasks:
+            config = self.configs[task]
+            return next_step_target(
+                self.modalities[config.modality],
+                events[config.modality],
+                gathered.starts,
+                gathered.time,
+                own=config.at == "own",
+                previous=self.previous,
+            )
+        rows = gathered.targets[task]
+        encoded = self.heads[task].encode(labels_of(self.store, task, rows.arrays))
+        observed = None if encoded.observed is None else torch.from_numpy(encoded.observed)
+        return Target(torch.from_numpy(rows.step[encoded.row]), torch.from_numpy(encoded.value), observed)
+
+    def _weights(self, targets: Mapping[str, Target]) -> dict[str, float]:
+        return {task: float(self.heads[task].weights(target).sum()) for task, target in targets.items()}
+
+
+def labels_of(store: Store, task: str, arrays: Mapping[str, np.ndarray]) -> Labels:
+    """Stored arrays of a task as raw labels."""
+    vocabularies = store.vocabularies(task)
+    n = len(next(iter(arrays.values())))
+    return Labels(
+        store.columns(task),
+        arrays.get("values", np.zeros((n, 0), np.float32)),
+        arrays["code"][:, 0] if "code" in arrays else np.zeros(0, np.int32),
+        vocabularies[0] if vocabularies else (),
+    )
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The key of an optimizer step's random numbers."""
+    return hash_key(seed, step)

@@ -1,0 +1,97 @@
+"""Folders of files that are complete or not there, and that notice a flipped bit.
+
+Every file's size and sha256 stand in `manifest.json`. A folder is written beside its place, flushed to
+disk, and renamed. Nothing in it is ever unpickled or imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmseq.errors import CheckpointError
+
+MANIFEST = "manifest.json"
+
+
+def dump_json(value: Any) -> bytes:
+    """Strict JSON (no NaN), readable."""
+    return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], schema: str) -> None:
+    """Writes files with their manifest; the folder appears complete, replacing what was there."""
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    digests = {name: _digest(content) for name, content in files.items()}
+    manifest = dump_json({"schema": schema, "files": digests})
+    try:
+        for name, content in {**files, MANIFEST: manifest}.items():
+            with (aside / name).open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        _replace(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _replace(aside: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    parent = os.open(folder.parent, os.O_RDONLY)
+    os.fsync(parent)
+    os.close(parent)
+
+
+def read_folder(folder: Path, schema: str) -> dict[str, bytes]:
+    """All files of a folder that `write_folder` wrote.
+
+    Raises:
+        CheckpointError: a file is missing, altered or unknown, or the folder is of another kind.
+    """
+    manifest = _manifest(folder, schema)
+    files = {}
+    for name, expected in manifest.items():
+        path = folder / name
+        if Path(name).name != name:
+            raise CheckpointError(f"{folder / MANIFEST}: lists {name!r}, which is not a plain file name")
+        if not path.is_file():
+            raise CheckpointError(f"{path}: the manifest lists it, but it is missing; copy the whole folder")
+        if path.stat().st_size != expected["bytes"]:
+            raise CheckpointError(
+                f"{path}: needs {expected['bytes']} bytes; has {path.stat().st_size}; "
+                "it was cut short or altered: copy it again"
+            )
+        files[name] = path.read_bytes()
+        if _digest(files[name]) != expected:
+            raise CheckpointError(f"{path}: its sha256 is not the manifest's; it was altered: copy it again")
+    return files
+
+
+def _manifest(folder: Path, schema: str) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: needs a {MANIFEST}; there is none: not a complete {schema} folder")
+    try:
+        manifest = json.loads(path.read_bytes())
+        found, files = manifest["schema"], dict(manifest["files"])
+        complete = all(set(entry) == {"bytes", "sha256"} for entry in files.values())
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path}: not a manifest ({type(error).__name__}); it was altered") from error
+    if found != schema or not complete:
+        raise CheckpointError(f"{path}: needs schema {schema!r}; found {found!r}")
+    return files
+
+
+def _digest(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

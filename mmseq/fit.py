@@ -1,0 +1,64 @@
+"""Reads off the training split what the model must know beside its weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from mmseq.batch.assemble import labels_of
+from mmseq.config.experiment import Experiment
+from mmseq.facts import Facts
+from mmseq.heads import heads
+from mmseq.modalities import Stored, modalities
+
+if TYPE_CHECKING:
+    from mmseq.store import Store
+
+_TIMED_SAMPLES = 2_000  # enough of them to tell a typical time between steps
+
+
+def fit(experiment: Experiment, store: Store, samples: Int64[np.ndarray, "member"]) -> Facts:
+    """Fits every modality and task on these samples, in the store's order, and on no others."""
+    samples = np.sort(samples)
+    scale = _time_scale(store, samples)
+    modality_specs = {
+        name: modalities.component_class(config.kind).fit(config, _stored(store, name, samples, scale))
+        for name, config in experiment.modalities.items()
+    }
+    built = {
+        name: modalities.build(experiment.modalities[name], spec) for name, spec in modality_specs.items()
+    }
+    task_specs = {}
+    for task, config in experiment.tasks.items():
+        facts: Any = labels(store, task, samples) if task in store.tasks else built[config.modality]
+        task_specs[task] = heads.component_class(config.kind).fit(config, facts)
+    return Facts(scale, modality_specs, task_specs)
+
+
+def labels(store: Store, task: str, samples: Int64[np.ndarray, "member"]) -> Any:
+    """The raw labels of some samples."""
+    return labels_of(store, task, store.gather(samples, [], [task]).targets[task].arrays)
+
+
+def _stored(store: Store, name: str, samples: np.ndarray, scale: float) -> Stored:
+    return Stored(
+        store.columns(name),
+        store.vocabularies(name),
+        partial(store.chunks, name, samples),
+        int(store.n_events(name)[samples].sum()),
+        store.shared_steps(name),
+        scale,
+    )
+
+
+def _time_scale(store: Store, samples: np.ndarray) -> float:
+    """The median time between neighbouring steps; 1 where no sample has two."""
+    some = samples[:: max(1, len(samples) // _TIMED_SAMPLES)]
+    gathered = store.gather(some, [], [])
+    inside = np.ones(len(gathered.time), bool)
+    inside[gathered.starts[:-1]] = False
+    deltas = np.diff(gathered.time, prepend=0.0)[inside]
+    return float(np.median(deltas)) if len(deltas) else 1.0

@@ -1,0 +1,1 @@
+"""Use of a trained model, needing no trainer."""

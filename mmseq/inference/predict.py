@@ -1,0 +1,115 @@
+"""Raw samples → a table of predictions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from mmseq.batch.assemble import Assembler
+from mmseq.training.loader import evaluation_loader
+
+if TYPE_CHECKING:
+    from mmseq.model import Model
+    from mmseq.store import Store
+
+
+@dataclass
+class Predictions:
+    """What came out.
+
+    Attributes:
+        table: `id`, `time` of the step that the prediction is made at, and each task's columns.
+        unknown: by `modality.column`, codes that the training split never had, with their number.
+    """
+
+    table: pa.Table
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+def predict(model: Model, samples: Any, *, every_step: bool = False) -> Predictions:
+    """Predictions for raw samples that no store holds yet; see `Model.predict`."""
+    from mmseq.store import prepare_inputs
+
+    with tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
+        store = prepare_inputs(model.experiment, samples, Path(folder))
+        return predict_stored(model, store, np.arange(len(store.ids)), every_step=every_step)
+
+
+@torch.inference_mode()
+def predict_stored(
+    model: Model, store: Store, samples: np.ndarray, *, every_step: bool = False
+) -> Predictions:
+    """Predictions for samples of a store, in the order given: one row a sample, or one a step."""
+    model.eval()
+    device = next(model.parameters()).device
+    assembler = Assembler(store, model, tasks=[])
+    place = {name: i for i, name in enumerate(store.ids[samples].tolist())}
+    rows, unknown = [], Counter[str]()
+    for batch in evaluation_loader(assembler, samples):
+        for name, modality in model.modalities.items():
+            unknown.update(
+                {f"{name}.{column}": n for column, n in modality.unknown(batch.events[name]).items()}
+            )
+        batch = batch.to(device)
+        timeline = batch.timeline
+        at = torch.arange(timeline.n_steps, device=device) if every_step else None
+        parameters, _ = model.predict_at(batch, at)
+        at = timeline.last if at is None else at
+        rows.append(_columns(model, batch.ids, timeline.sample[at], timeline.time[at], parameters))
+    return Predictions(_in_order(rows, place), unknown)
+
+
+def _columns(
+    model: Model,
+    ids: list[str],
+    sample: torch.Tensor,
+    time: torch.Tensor,
+    parameters: dict[str, torch.Tensor],
+) -> dict[str, np.ndarray]:
+    columns = {"id": np.array(ids, object)[sample.cpu().numpy()], "time": time.cpu().numpy()}
+    for task, head in model.heads.items():
+        for name, values in head.decode(parameters[task].cpu()).items():
+            columns[f"{task}.{name}" if name else task] = values
+    return columns
+
+
+def _in_order(rows: list[dict[str, np.ndarray]], place: dict[str, int]) -> pa.Table:
+    """One table, samples in the order they were asked for, steps in time."""
+    columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]} if rows else {}
+    if not columns:
+        return pa.table({"id": pa.array([], pa.string())})
+    order = np.lexsort((columns["time"], [place[i] for i in columns["id"]]))
+    return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Writes CSV, JSON lines or Parquet, by the file's ending; complete or not at all.
+
+    Raises:
+        ConfigError: another ending.
+    """
+    import json
+
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    from mmseq.errors import ConfigError
+
+    aside = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        pyarrow.csv.write_csv(table, aside)
+    elif path.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, aside)
+    elif path.suffix == ".jsonl":
+        aside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()))
+    else:
+        raise ConfigError(f"{path}: predictions are written as .csv, .jsonl or .parquet; name such a file")
+    aside.replace(path)

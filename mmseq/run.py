@@ -1,0 +1,135 @@
+"""The folder of one run: what was asked, what happened, what came out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmseq.bundle import dump_json
+from mmseq.config.experiment import Experiment
+from mmseq.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mmseq.model import Model
+
+_METRICS = ("step", "epoch", "split", "task", "metric", "value")
+_PACKAGES = ("mmseq", "torch", "pytorch-lightning", "torchmetrics", "duckdb", "numpy", "pydantic")
+
+
+class Run:
+    """A run's folder.
+
+    Args:
+        path: the folder; `Run.create` makes a new one.
+
+    Raises:
+        ConfigError: it is not a run's folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "config.resolved.yaml").is_file():
+            raise ConfigError(
+                f"{self.path}: needs the folder of a run, with config.resolved.yaml; `mmseq train` makes one"
+            )
+
+    @classmethod
+    def create(cls, root: Path, experiment: Experiment, source: str | None = None) -> Run:
+        """A new folder `root/name`, or `root/name-2` and so on where that is taken.
+
+        Args:
+            root: folder of runs.
+            experiment: what will run.
+            source: the text of the user's YAML.
+        """
+        from mmseq.config.load import dump_config
+
+        path, n = root / experiment.name, 1
+        while True:
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                n += 1
+                path = root / f"{experiment.name}-{n}"
+        for name in ("checkpoints", "metrics", "predictions"):
+            (path / name).mkdir()
+        resolved = dump_config(experiment)
+        (path / "config.resolved.yaml").write_text(resolved)
+        (path / "config.yaml").write_text(resolved if source is None else source)
+        (path / "environment.json").write_bytes(dump_json(_environment()))
+        return cls(path)
+
+    @property
+    def experiment(self) -> Experiment:
+        from mmseq.config.load import load_config
+
+        return load_config(self.path / "config.resolved.yaml")
+
+    def model(self) -> Model:
+        """The model that was trained, as of its best epoch."""
+        from mmseq.model import Model
+
+        if not (self.path / "model").is_dir():
+            raise ConfigError(
+                f"{self.path}: has no model yet: training did not end; go on with `mmseq train --resume {self.path}`"
+            )
+        return Model.load(self.path / "model")
+
+    def log(self, line: str) -> None:
+        """Adds a line to log.txt."""
+        with (self.path / "log.txt").open("a") as stream:
+            stream.write(line + "\n")
+
+    def add_metrics(self, step: int, epoch: int, split: str, values: dict[str, dict[str, float]]) -> None:
+        """Adds rows to metrics.csv: `values` by task, then by metric."""
+        path = self.path / "metrics.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as stream:
+            rows = csv.writer(stream)
+            if new:
+                rows.writerow(_METRICS)
+            for task, metrics in values.items():
+                for metric, value in metrics.items():
+                    rows.writerow((step, epoch, split, task, metric, f"{value:.8g}"))
+
+    def write_report(self, split: str, report: dict[str, Any]) -> Path:
+        """Writes metrics/<split>.json; a metric that has no value is null."""
+        path = self.path / "metrics" / f"{split}.json"
+        path.write_bytes(dump_json(_without_nan(report)))
+        return path
+
+    def read_report(self, split: str) -> dict[str, Any]:
+        return json.loads((self.path / "metrics" / f"{split}.json").read_bytes())
+
+    def write_predictions(self, split: str, table: pa.Table) -> Path:
+        """Writes predictions/<split>.parquet."""
+        import pyarrow.parquet as pq
+
+        path = self.path / "predictions" / f"{split}.parquet"
+        pq.write_table(table, path)
+        return path
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and value != value else value
+
+
+def _environment() -> dict[str, Any]:
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "packages": {name: version(name) for name in _PACKAGES},
+    }

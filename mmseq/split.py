@@ -1,0 +1,86 @@
+"""Which samples train, which choose, which test."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int64
+
+from mmseq.config.experiment import SplitConfig
+from mmseq.errors import DataError
+from mmseq.random import permutation
+
+if TYPE_CHECKING:
+    from mmseq.store import Store
+
+SPLITS = ("train", "validation", "test")
+Split = dict[str, Int64[np.ndarray, "member"]]
+
+
+def split_samples(config: SplitConfig, store: Store) -> Split:
+    """Store indices of each split; no group stands in two of them.
+
+    Raises:
+        DataError: the training split is empty, a listed id is unknown or listed twice, or a group
+            straddles splits that were given.
+    """
+    if config.file is not None:
+        splits = _listed(config, store)
+    elif config.column is not None:
+        splits = {name: np.flatnonzero(store.splits == name) for name in SPLITS}
+    else:
+        splits = _by_fraction(config, store)
+    _check(splits, store)
+    return splits
+
+
+def _by_fraction(config: SplitConfig, store: Store) -> Split:
+    """Whole groups, in shuffled order, until each split has its share of the samples."""
+    group = np.arange(len(store.ids)) if store.groups is None else store.groups
+    sizes = np.bincount(group)
+    order = permutation(len(sizes), config.seed, 2)
+    middle = (np.cumsum(sizes[order]) - sizes[order] / 2) / sizes.sum()
+    bounds = [config.train, config.train + config.validation]
+    of_group = np.empty(len(sizes), np.int64)
+    of_group[order] = np.searchsorted(bounds, middle, side="right")
+    return {name: np.flatnonzero(of_group[group] == i) for i, name in enumerate(SPLITS)}
+
+
+def _listed(config: SplitConfig, store: Store) -> Split:
+    try:
+        listed = json.loads(config.file.read_bytes())
+        lists = {name: [str(i) for i in listed[name]] for name in SPLITS if name in listed}
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{config.file}: needs JSON {{train: [ids], …}}; {error}") from error
+    index = {name: i for i, name in enumerate(store.ids.tolist())}
+    for name, ids in lists.items():
+        if unknown := [i for i in ids if i not in index]:
+            raise DataError(
+                f"{config.file}: {name} lists {len(unknown)} ids that no sample has, first {unknown[0]!r}"
+            )
+    return {name: np.array([index[i] for i in lists.get(name, [])], np.int64) for name in SPLITS}
+
+
+def _check(splits: Split, store: Store) -> None:
+    if not len(splits["train"]):
+        raise DataError(
+            "data.split: the training split is empty; check the fractions, the column or the file"
+        )
+    members = np.concatenate(list(splits.values()))
+    samples, counts = np.unique(members, return_counts=True)
+    if counts.max() > 1:
+        raise DataError(
+            f"data.split: sample {store.ids[samples[counts.argmax()]]!r} is listed more than once"
+        )
+    if store.groups is None:
+        return
+    for i, first in enumerate(SPLITS):
+        for second in SPLITS[i + 1 :]:
+            both = np.intersect1d(store.groups[splits[first]], store.groups[splits[second]])
+            if len(both):
+                raise DataError(
+                    f"data.split: group {store.group_names[both[0]]!r} is in both {first} and {second}; "
+                    "a group must stand in one split"
+                )

@@ -1,0 +1,1 @@
+"""Training: the loss that is back-propagated, the loop around it, and what is kept."""

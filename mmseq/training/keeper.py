@@ -1,0 +1,149 @@
+"""What happens around the steps: logs, the best epoch, checkpoints, and stopping when asked to."""
+
+from __future__ import annotations
+
+import math
+import signal
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from mmseq.errors import Interrupted
+from mmseq.run import Run
+from mmseq.training.checkpoint import Progress, save_checkpoint
+from mmseq.training.module import TrainingModule
+
+LAST, BEST = "checkpoints/last", "checkpoints/best"
+_VANISHED, _EXPLODED = 1e-7, 100.0
+
+
+class Keeper(pl.Callback):
+    """Keeps a run's records.
+
+    Args:
+        run: where they go.
+        progress: how far training came; kept up to date.
+        monitor: reads the value that picks the best epoch off a validation report.
+        direction: whether more of it is better.
+        patience: epochs without a better one before training ends; None: never.
+        log_every: steps between rows of metrics.csv.
+        first_epoch: epochs that were finished before.
+        say: prints a line.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        progress: Progress,
+        *,
+        monitor: Callable[[dict[str, Any]], float],
+        direction: Literal["max", "min"],
+        patience: int | None,
+        log_every: int,
+        first_epoch: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.run, self.progress = run, progress
+        self.monitor, self.direction, self.patience = monitor, direction, patience
+        self.log_every, self.first_epoch, self.say = log_every, first_epoch, say
+        self.stop_signal: int | None = None
+        self.norms: list[float] = []
+        self.report: dict[str, Any] | None = None
+
+    def epoch(self, trainer: pl.Trainer) -> int:
+        """The epoch of the run, earlier sittings included."""
+        return self.first_epoch + trainer.current_epoch
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        if module.step == self.progress.step:
+            return  # a micro-batch inside a step
+        self.progress.step = module.step
+        if module.step % self.log_every == 0:
+            self._log_step(module, self.epoch(trainer))
+        if self.stop_signal is not None:
+            self._save(trainer, module)
+            raise Interrupted(
+                f"interrupted after step {module.step}; a checkpoint was written: go on with "
+                f"`mmseq train --resume {self.run.path}`",
+                self.stop_signal,
+            )
+
+    def _log_step(self, module: TrainingModule, epoch: int) -> None:
+        norm = float(module.gradient_norm)
+        self.norms.append(norm)
+        lr = module.optimizers().param_groups[0]["lr"]
+        values = {task: {"loss": float(loss)} for task, loss in module.losses.items() if task != "loss"}
+        total = {"loss": float(module.losses["loss"]), "gradient_norm": norm, "lr": lr}
+        self.run.add_metrics(module.step, epoch, "train", {"": total, **values})
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        self.report = report = module.evaluator.compute()
+        value = self.monitor(report)
+        best = self.progress.best
+        better = best is None or (value > best if self.direction == "max" else value < best)
+        if better and not math.isnan(value):
+            self.progress.best, self.progress.best_epoch, self.progress.stale = value, self.epoch(trainer), 0
+            self._save(trainer, module, BEST)
+        else:
+            self.progress.stale += 1
+            if self.patience is not None and self.progress.stale >= self.patience:
+                trainer.should_stop = True
+        metrics = {task: {"loss": r["loss"], **r["metrics"]} for task, r in report.items()}
+        self.run.add_metrics(module.step, self.epoch(trainer), "validation", metrics)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        epoch = self.epoch(trainer)
+        self._warn_of_gradients(epoch)
+        self.progress.done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        self._save(trainer, module)
+        line = f"epoch {epoch + 1}  step {module.step}  loss {float(module.losses['loss']):.4f}"
+        if self.report is not None:
+            line += f"  monitor {self.monitor(self.report):.4f}"
+            line += "  (best)" if self.progress.stale == 0 else f"  (best {self.progress.best:.4f})"
+        self.run.log(line)
+        self.say(line)
+
+    def _warn_of_gradients(self, epoch: int) -> None:
+        norms, self.norms = self.norms, []
+        if len(norms) < 3:
+            return
+        middle = statistics.median(norms)
+        problem = None
+        if middle < _VANISHED:
+            problem = (
+                f"gradients vanish (median norm {middle:.1e}): a gated core, fewer layers or a higher rate"
+            )
+        elif max(norms) > _EXPLODED * max(middle, _VANISHED):
+            problem = f"gradients explode (norm {max(norms):.1e}, median {middle:.1e}): lower lr or clip"
+        if problem:
+            self.run.log(f"epoch {epoch + 1}  warning: {problem}")
+            self.say(f"warning: {problem}")
+
+    def _save(self, trainer: pl.Trainer, module: Any, name: str = LAST) -> None:
+        facts = module.model.facts.to_json()
+        save_checkpoint(self.run.path / name, module, trainer.optimizers[0], self.progress, facts)
+
+    @contextmanager
+    def stopping_when_asked(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end training after the step in progress; a second one ends at once."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if self.stop_signal is not None:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            self.stop_signal = number
+
+        try:
+            before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread, where signals do not arrive
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

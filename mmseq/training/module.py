@@ -1,0 +1,139 @@
+"""One optimizer step: forward, loss sums over global label weights, one loss, its gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mmseq.balancers import Balancer
+from mmseq.batch import Batch
+from mmseq.config.experiment import OptimizerConfig, TrainingConfig
+from mmseq.errors import NumericError
+from mmseq.inference.evaluator import Evaluator
+from mmseq.model import Model
+from mmseq.training.checkpoint import restore_optimizer
+from mmseq.training.schedule import rate
+
+
+class TrainingModule(pl.LightningModule):
+    """What Lightning's Trainer drives.
+
+    Args:
+        model: what is trained.
+        balancer: how its tasks' losses become one.
+        config: the training section.
+        total_steps: optimizer steps of the whole run.
+        first_step: optimizer steps that were taken before.
+        moments: the optimizer's state at that point.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        balancer: Balancer,
+        config: TrainingConfig,
+        total_steps: int,
+        first_step: int = 0,
+        moments: dict[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model, self.balancer = model, balancer
+        self.config, self.total_steps, self.first_step = config, total_steps, first_step
+        self.moments = moments
+        self.evaluator = Evaluator(dict(model.heads.items()))
+        self.losses: dict[str, Tensor] = {}
+        self.gradient_norm = torch.zeros(())
+        self.ids: list[str] = []
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken since the run began, earlier sittings included."""
+        return self.first_step + self.global_step
+
+    def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""]:
+        parameters, _ = self.model(batch)
+        losses = {
+            task: head.loss_sum(parameters[task], batch.targets[task]) / (batch.weights[task] or 1.0)
+            for task, head in self.model.heads.items()
+        }
+        loss = self.balancer(losses, batch.weights, batch.share)
+        self._note(losses, loss, batch)
+        # Lightning divides by the micro-batches of a step; these losses are parts of a sum already.
+        return loss * self.config.accumulation
+
+    def _note(self, losses: dict[str, Tensor], loss: Tensor, batch: Batch) -> None:
+        """Adds this micro-batch to the step's losses; a task without a label has none."""
+        for name, value in (*losses.items(), ("loss", loss)):
+            if name != "loss" and not batch.weights[name]:
+                continue
+            value = value.detach()
+            self.losses[name] = self.losses[name] + value if name in self.losses else value
+        self.ids.extend(batch.ids)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = build_optimizer(self.config.optimizer, self.model, self.balancer)
+        if self.moments is not None:
+            restore_optimizer(optimizer, self.moments)
+        return optimizer
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        factor = rate(
+            self.step, self.total_steps, self.config.optimizer.warmup, self.config.optimizer.schedule
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = self.config.optimizer.lr * factor
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.clip or math.inf)
+        if not torch.isfinite(norm):
+            raise NumericError(self._not_finite())
+        self.gradient_norm = norm
+
+    def _not_finite(self) -> str:
+        losses = ", ".join(f"{name} {float(value):.4g}" for name, value in self.losses.items())
+        bad = [name for name, p in self.model.named_parameters() if not _finite(p.grad)]
+        return (
+            f"step {self.step}: the gradient must be finite; it is not in {', '.join(bad[:3])}; "
+            f"losses: {losses}; samples: {', '.join(self.ids[:5])}, …; "
+            "lower training.optimizer.lr, or check these samples' values"
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        self.evaluator = Evaluator(dict(self.model.heads.items()))
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        parameters, _ = self.model(batch)
+        self.evaluator.update(parameters, batch.targets)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
+        return batch if device.type == "cpu" else batch.to(device)
+
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        if index % self.config.accumulation == 0:
+            self.losses, self.ids = {}, []
+
+
+def _finite(gradient: Tensor | None) -> bool:
+    return gradient is None or bool(torch.isfinite(gradient).all())
+
+
+def build_optimizer(config: OptimizerConfig, *modules: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer; weight decay is for matrices only."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    matrices = [p for p in parameters if p.ndim > 1]
+    vectors = [p for p in parameters if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    decay = config.weight_decay
+    if decay is None:
+        decay = 0.01 if config.kind == "adamw" else 0.0
+    if config.kind == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, weight_decay=decay, momentum=0.9)
+    kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.lr, weight_decay=decay)

@@ -1,0 +1,167 @@
+"""One sitting of training: all that is known before the first step, and the loop."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+
+from mmseq.balancers import balancers
+from mmseq.batch.assemble import Assembler
+from mmseq.batch.order import Order
+from mmseq.config.experiment import Experiment, TrainingConfig
+from mmseq.errors import ConfigError
+from mmseq.facts import Facts
+from mmseq.fit import fit, labels
+from mmseq.model import Model, check_encoders
+from mmseq.random import hash_key
+from mmseq.run import Run
+from mmseq.split import split_samples
+from mmseq.store import Store
+from mmseq.training.checkpoint import Progress, read_checkpoint
+from mmseq.training.keeper import BEST, LAST, Keeper
+from mmseq.training.loader import Feed
+from mmseq.training.module import TrainingModule
+from mmseq.training.progress import Bar
+
+
+class Session:
+    """Splits, facts, model and order of a run, fresh or as its last checkpoint has them.
+
+    Args:
+        experiment: what to run.
+        store: its data.
+        resume: the run to go on with; None: a new one.
+
+    Raises:
+        ConfigError, DataError: config or data break a rule.
+    """
+
+    def __init__(self, experiment: Experiment, store: Store, resume: Run | None = None) -> None:
+        self.experiment, self.store = experiment, store
+        self.config = experiment.training
+        self.device = _device(self.config)
+        check_encoders(experiment)
+        self.splits = split_samples(experiment.data.split, store)
+        if self.config.monitor and not len(self.splits["validation"]):
+            raise ConfigError("training.monitor: needs a validation split; it is empty; see data.split")
+        self.weights: dict[str, torch.Tensor] | None = None
+        self.moments: dict[str, torch.Tensor] | None = None
+        if resume is None:
+            self.progress, facts = Progress(), fit(experiment, store, self.splits["train"])
+        else:
+            self.weights, self.moments, self.progress, saved = read_checkpoint(resume.path / LAST)
+            facts = Facts.from_json(saved, experiment)
+        if self.progress.done:
+            raise ConfigError(f"{self.experiment.name}: training has ended already; nothing is left to do")
+        self.model = initialise(experiment, facts)
+        for task in store.tasks:  # a class that only another split has is better known before training
+            for samples in self.splits.values():
+                self.model.heads[task].encode(labels(store, task, samples))
+
+    def fit(self, run: Run, console: Console) -> None:
+        """Trains to the end; the model then has its best weights."""
+        feed = self._feed()
+        tasks = {task: config.weight for task, config in self.experiment.tasks.items()}
+        balancer = balancers.build(self.experiment.balance, tasks)
+        module = TrainingModule(
+            self.model, balancer, self.config, feed.total_steps, self.progress.step, self.moments
+        )
+        if self.weights is not None:
+            module.load_state_dict(self.weights)
+        monitor, direction = monitored(self.experiment, self.model)
+        bar = Bar(console)
+        keeper = Keeper(
+            run,
+            self.progress,
+            monitor=monitor,
+            direction=direction,
+            patience=self.config.patience,
+            log_every=self.config.log_every,
+            first_epoch=feed.first_epoch,
+            say=bar.say,
+        )
+        trainer = _trainer(self.config, self.device, feed.first_epoch, [keeper, bar])
+        with warnings.catch_warnings(), keeper.stopping_when_asked():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            trainer.fit(module, datamodule=feed)
+        if self.progress.best is not None:
+            weights, *_ = read_checkpoint(run.path / BEST)
+            module.load_state_dict(weights)
+        self.model.eval()
+
+    def _feed(self) -> Feed:
+        train, batch = self.splits["train"], self.config.batch
+        size = None if batch.steps else batch.samples or 32
+        order = Order(train, self.store.lengths[train], self.experiment.seed, size, batch.steps, batch.bucket)
+        assembler = Assembler(self.store, self.model, tasks=list(self.model.heads))
+        return Feed(
+            assembler,
+            order,
+            self.splits["validation"],
+            self.config,
+            self.experiment.seed,
+            self.progress.step,
+        )
+
+
+def initialise(experiment: Experiment, facts: Facts) -> Model:
+    """A model with weights that depend on the experiment's seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(hash_key(experiment.seed, 3))
+        return Model(experiment, facts)
+
+
+def monitored(
+    experiment: Experiment, model: Model
+) -> tuple[Callable[[dict[str, Any]], float], Literal["max", "min"]]:
+    """What picks the best epoch: reads it off a report, and says whether more is better.
+
+    Raises:
+        ConfigError: the monitored task has no such metric.
+    """
+    if experiment.training.monitor is None:
+        weights = {task: config.weight for task, config in experiment.tasks.items()}
+        return lambda report: sum(
+            w * report[t]["loss"] for t, w in weights.items() if w and report[t]["labels"]
+        ), "min"
+    task, metric = experiment.training.monitor.split("/")
+    known = model.heads[task].metrics()
+    if metric not in known:
+        raise ConfigError(
+            f"training.monitor: task {task!r} has no metric {metric!r}; it has {', '.join(known)}"
+        )
+    direction: Literal["max", "min"] = "max" if known[metric].higher_is_better else "min"
+    return lambda report: report[task]["metrics"][metric], direction
+
+
+def _device(config: TrainingConfig) -> str:
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("training.accelerator: gpu needs a CUDA device; torch finds none; use auto or cpu")
+    return "cpu" if config.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
+
+
+def _trainer(
+    config: TrainingConfig, device: str, first_epoch: int, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it advertises at each start
+    return pl.Trainer(
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=config.devices,
+        precision=config.precision,
+        max_epochs=config.epochs - first_epoch,
+        accumulate_grad_batches=config.accumulation,
+        callbacks=callbacks,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )

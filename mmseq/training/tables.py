@@ -1,0 +1,54 @@
+"""What is shown before and after training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from mmseq.model import Model
+from mmseq.split import Split
+from mmseq.store import Store
+
+
+def plan_tables(model: Model, store: Store, splits: Split, device: str) -> list[Table]:
+    """Inputs, tasks and size of what is about to be trained."""
+    train = splits["train"]
+    inputs = Table(
+        "modality", "kind", "events", "per sample", "missing", title="inputs", title_justify="left"
+    )
+    for name, config in model.experiment.modalities.items():
+        events = store.n_events(name)[train]
+        missing = getattr(model.facts.modalities[name], "missing", None)
+        share = "" if missing is None else f"{100 * float(np.mean(missing)):.1f} %"
+        kind = config.kind + (" (static)" if name in model.static else "")
+        inputs.add_row(name, kind, f"{events.sum():,}", f"{events.mean():.1f}", share)
+    tasks = Table("task", "kind", "labels", "weight", title="tasks", title_justify="left")
+    for task, config in model.experiment.tasks.items():
+        n = f"{int(store.n_labels(task)[train].sum()):,}" if task in store.tasks else "from the inputs"
+        tasks.add_row(task, config.kind, n, f"{config.weight:g}")
+    size = Table(
+        "samples", "steps", "longest", "parameters", "device", title="training", title_justify="left"
+    )
+    n_parameters = sum(p.numel() for p in model.parameters())
+    samples = " / ".join(f"{len(splits[name]):,}" for name in splits)
+    lengths = store.lengths[train]
+    size.add_row(samples, f"{lengths.sum():,}", f"{lengths.max():,}", f"{n_parameters:,}", device)
+    return [inputs, tasks, size]
+
+
+def result_table(report: dict[str, Any], split: str) -> Table:
+    """Each task's metrics beside its baseline's."""
+    table = Table(
+        "task", "labels", "metric", "model", "baseline", title=f"{split} split", title_justify="left"
+    )
+    for task, result in report.items():
+        for i, (metric, value) in enumerate(result["metrics"].items()):
+            first = (task, f"{result['labels']:,}") if i == 0 else ("", "")
+            table.add_row(*first, metric, _number(value), _number(result["baseline"].get(metric)))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.4g}"

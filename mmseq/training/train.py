@@ -1,0 +1,61 @@
+"""From an experiment to a trained model in a run's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from mmseq.config.experiment import Experiment
+from mmseq.inference.evaluate import evaluate_model
+from mmseq.inference.predict import predict_stored
+from mmseq.run import Run
+from mmseq.store import prepare
+from mmseq.training.session import Session
+from mmseq.training.tables import plan_tables, result_table
+
+
+def train(
+    experiment: Experiment,
+    *,
+    data: Any = None,
+    output: Path = Path("runs"),
+    resume: Run | None = None,
+    source: str | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Trains, and leaves everything in a run's folder.
+
+    Args:
+        experiment: what to run.
+        data: tables in memory, for a source of kind `memory`.
+        output: folder of runs.
+        resume: go on with this run instead of starting one.
+        source: the text of the user's YAML, kept in the run.
+        console: where to show tables and progress; None: show nothing.
+
+    Raises:
+        ConfigError, DataError: config or data break a rule; no run folder is left behind.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
+        NumericError: a gradient is not finite.
+    """
+    console = console or Console(quiet=True)
+    if experiment.training.threads:
+        torch.set_num_threads(experiment.training.threads)
+    store = prepare(experiment, data)
+    session = Session(experiment, store, resume)
+    run = resume or Run.create(output, experiment, source)
+    for table in plan_tables(session.model, store, session.splits, session.device):
+        console.print(table)
+    session.fit(run, console)
+    session.model.save(run.path / "model")
+    validation = session.splits["validation"]
+    if len(validation):
+        report = evaluate_model(session.model, store, validation)
+        run.write_report("validation", report)
+        run.write_predictions("validation", predict_stored(session.model, store, validation).table)
+        console.print(result_table(report, "validation"))
+    console.print(f"run folder: {run.path}\nnext: mmseq evaluate {run.path} --split test")
+    return run
