@@ -12,12 +12,21 @@ class HeadConfig(ComponentConfig):
 
     weight: NonNegativeFloat = Field(1.0, description="weight of the task's loss; 0 leaves it untrained")
 
+    @property
+    def by_step(self) -> bool:
+        """Whether its labels belong to steps, and so read the core; else the readouts of a whole sample."""
+        return False
+
 
 class LabelConfig(HeadConfig):
     """Base of the config of a head whose labels are read from a table."""
 
     table: str = Field(description="table that holds the labels")
     time: str | None = Field(None, description="time column of the labels; none: one label a sample")
+
+    @property
+    def by_step(self) -> bool:
+        return self.time is not None
 
 
 class ColumnConfig(LabelConfig):

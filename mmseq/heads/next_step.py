@@ -29,6 +29,10 @@ class NextEventConfig(HeadConfig):
         "every", description="predict from every step, or only from those at which the modality is present"
     )
 
+    @property
+    def by_step(self) -> bool:
+        return True
+
 
 class NextStepConfig(NextEventConfig):
     kind: Literal["next_step"]

@@ -110,6 +110,11 @@ class RegressionHead(Head):
         """log σ of the Gaussian."""
         return soft_clamp(parameters[:, len(self.spec.columns) :])
 
+    def _facts(self, like: Tensor) -> tuple[Float[Tensor, "column"], Float[Tensor, "column"]]:
+        """Mean and std in float64, wherever the parameters are: decoding and scoring move to the CPU."""
+        mean, std = (torch.tensor(fact, dtype=torch.float64) for fact in (self.spec.mean, self.spec.std))
+        return mean.to(like.device), std.to(like.device)
+
     def standardise(self, value: Float[Tensor, "label column"]) -> Float[Tensor, "label column"]:
         """y → z."""
         return ((value.log1p() if self.transform else value) - self.mean) / self.std
@@ -125,7 +130,8 @@ class RegressionHead(Head):
 
     def transformed(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query column"]:
         """T(ŷ), in float64: an exponential of float32 overflows soon."""
-        return self.mean.double() + self.std.double() * self.location(parameters).double()
+        mean, std = self._facts(parameters)
+        return mean + std * self.location(parameters).double()
 
     def original(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query column"]:
         """ŷ."""
@@ -138,7 +144,7 @@ class RegressionHead(Head):
         for c, name in enumerate(self.spec.columns):
             columns[name] = point[:, c]
             if self.loss_name == "gaussian":
-                scale = self.log_scale(parameters)[:, c].exp() * self.std[c]
+                scale = self.log_scale(parameters)[:, c].exp() * self.spec.std[c]
                 columns[f"{name}.scale"] = scale.cpu().numpy()
         if len(self.spec.columns) > 1:
             return columns
@@ -177,5 +183,5 @@ class RegressionHead(Head):
             metrics[f"r2_{self.transform}"].update(self.transformed(parameters), truth.log1p(), observed)
         if self.loss_name == "gaussian":
             # Density of y, not of z: the change of variables divides by std, and by 1 + y under log1p.
-            jacobian = self.std.double().log() + (truth.log1p() if self.transform else 0)
+            jacobian = self._facts(parameters)[1].log() + (truth.log1p() if self.transform else 0)
             metrics["nll"].update(self.loss(parameters, target).double() + jacobian, observed)
