@@ -66,5 +66,5 @@ def _as_plugin_error(path: Path, error: BaseException) -> PluginError:
         message = str(error)
         return PluginError(message if message.startswith("plugin ") else f"plugin {where}: {message}")
     return PluginError(
-        f"plugin {where}: importing failed with {type(error).__name__}: {error}; mend the file, or leave it out"
+        f"plugin {where}: importing failed with {type(error).__name__}: {error}; mend the file"
     )

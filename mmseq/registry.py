@@ -11,8 +11,8 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
-from functools import cache, cached_property
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -56,7 +56,7 @@ class Registry(Generic[Component]):
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
         found: dict[str, EntryPoint] = {}
-        for point in _all_entry_points().select(group=f"mmseq.{self.family}"):
+        for point in entry_points(group=f"mmseq.{self.family}"):
             if point.name in found and found[point.name].value != point.value:
                 raise PluginError(
                     f"entry points mmseq.{self.family}: kind {point.name!r} is offered by both "
@@ -137,9 +137,9 @@ class Registry(Generic[Component]):
         return self._classes[kind]
 
     def _unknown(self, kind: str) -> str:
-        return (
-            f"unknown kind {kind[:100]!r}{did_you_mean(kind, self.kinds())}; known: {', '.join(self.kinds())}; "
-            "a plugin's kind needs its package installed or its file named under `plugins:` or by --plugin"
+        return f"unknown kind {kind[:100]!r}; known: {', '.join(self.kinds())}" + (
+            did_you_mean(kind, self.kinds())
+            or "; install the package that offers it, or name its file under `plugins:` or by --plugin"
         )
 
     def _load(self, point: EntryPoint) -> None:
@@ -176,10 +176,10 @@ class Registry(Generic[Component]):
         if isinstance(value, self.base):
             return value
         if not isinstance(value, dict):
-            raise ValueError(f"must be a map with `kind`, one of {', '.join(self.kinds())}")
+            raise ValueError(f"needs a map with `kind`, one of {', '.join(self.kinds())}")
         kind = value.get("kind")
         if not isinstance(kind, str):
-            raise self._kind_error(f"names the component: one of {', '.join(self.kinds())}", kind)
+            raise self._kind_error(f"needs `kind`, one of {', '.join(self.kinds())}", kind)
         if kind not in self.kinds():
             raise self._kind_error(self._unknown(kind), kind)
         return self.config_class(kind).model_validate(value)
@@ -194,11 +194,6 @@ class Registry(Generic[Component]):
         cls = self.component_class(config.kind)
         options = {name: getattr(config, name) for name in _own_fields(type(config))}
         return cls(*facts, **named_facts, **options)
-
-
-@cache
-def _all_entry_points() -> EntryPoints:
-    return entry_points()
 
 
 def _kind(config_class: type[ComponentConfig]) -> str | None:

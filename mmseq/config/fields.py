@@ -22,7 +22,7 @@ def model_at(root: type[BaseModel], tree: Any, loc: Loc) -> type[BaseModel] | No
             field = model.model_fields.get(str(part))
             kinds = list(_alternatives(field.annotation)) if field else []
         else:
-            kinds = [inner for kind in kinds for inner in _items(kind)]
+            kinds = [item for kind in kinds for item in _items(kind)]
         tree = _get(tree, part)
     return _model(kinds, tree)
 
@@ -39,6 +39,8 @@ def _model(kinds: Iterable[Any], tree: Any) -> type[BaseModel] | None:
             return _chosen(kind, tree)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
+        if get_origin(kind) is list and isinstance(tree, dict):  # one, where a list is meant
+            return _model(_items(kind), tree)
     return None
 
 

@@ -48,7 +48,7 @@ class Place:
         if self.text.inline or self.line >= len(self.text.lines):
             return ""
         line = self.text.lines[self.line]
-        first = max(0, self.column - _SHOWN // 2) if len(line) > _SHOWN else 0
+        first = 0 if self.column < _SHOWN * 3 // 4 else self.column - _SHOWN // 2
         shown = "".join(c if c.isprintable() or c == "\t" else "·" for c in line[first : first + _SHOWN])
         indent = re.sub(r"[^\t]", " ", shown[: self.column - first])
         return f"    {shown}\n    {indent}^"

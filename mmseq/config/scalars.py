@@ -18,7 +18,7 @@ FLOAT = re.compile(
 )
 
 
-def resolve(word: str) -> None | bool | int | float | str:
+def resolve(word: str) -> bool | int | float | str | None:
     """The value of an unquoted word.
 
     Raises:

@@ -54,7 +54,9 @@ def read_yaml(path: Path) -> Document:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; name a YAML file") from error
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: a configuration has at most {MAX_BYTES} bytes; keep data in files beside it")
+        raise ConfigError(
+            f"{path}: a configuration has at most {MAX_BYTES} bytes; keep data in files beside it"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -95,7 +97,9 @@ class _Builder:
             self._problem((), "needs some content; came an empty text", Place(self.text, 0, 0))
             return self.made
         if getattr(start, "version", None) not in (None, (1, 2)) or getattr(start, "tags", None):
-            self._problem((), "is read as plain YAML 1.2; remove the line that starts with %", self._at(start))
+            self._problem(
+                (), "is read as plain YAML 1.2; remove the line that starts with %", self._at(start)
+            )
         self.made.value = self._node(next(self.events), ())
         next(self.events)  # end of the document
         if not isinstance(after := next(self.events), events.StreamEndEvent):
@@ -153,10 +157,13 @@ class _Builder:
         return values
 
     def _key(self, event: Any, loc: Loc) -> str:
-        key = self._scalar(event, loc) if isinstance(event, events.ScalarEvent) else self._skip(event)
+        shown, key = "a list, a map or an alias", None
+        if isinstance(event, events.ScalarEvent):
+            shown, key = event.value or "nothing", self._scalar(event, loc)
+        else:
+            self._skip(event)
         if not isinstance(key, str):
-            shown = event.value if isinstance(event, events.ScalarEvent) else "something else"
-            self._problem(loc, f"a key is a word; came {shown or 'nothing'}; quote it", self._at(event))
+            self._problem(loc, f"a key is a word; came {shown}; quote it", self._at(event))
         return str(key)
 
     def _skip(self, event: Any) -> None:
@@ -180,7 +187,10 @@ def _syntax_problem(error: yaml.YAMLError, text: Text) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     place = Place(text, mark.line, mark.column) if mark else _unreadable(error, text)
-    hint = next((hint for start, hint in _HINTS.items() if start in said), "check brackets, commas, quotes and indents around it")
+    hint = next(
+        (hint for start, hint in _HINTS.items() if start in said),
+        "check brackets, commas, quotes and indents around it",
+    )
     return Problem((), f"is not YAML: {said}; {hint}", place)
 
 

@@ -1,0 +1,58 @@
+"""What the parts of a valid tree must have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mmseq.config.places import Loc
+from mmseq.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from mmseq.config.experiment import Experiment
+
+Contradiction = tuple[Loc, str]
+
+
+def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
+    """Every place where one part contradicts another, with what is wrong there."""
+    yield from _anchor(experiment)
+    yield from _task_modalities(experiment)
+    yield from _monitor(experiment)
+
+
+def _anchor(experiment: Experiment) -> Iterator[Contradiction]:
+    anchor, loc = experiment.timeline.anchor, ("timeline", "anchor")
+    timed = [name for name, modality in experiment.modalities.items() if modality.time is not None]
+    if anchor is not None and anchor not in timed:
+        static = " has no `time`" if anchor in experiment.modalities else ""
+        yield loc, _names("a modality with a clock", anchor + static, anchor, timed)
+
+
+def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:
+    """A task's `modality`, as of `next_step`, is one of the experiment's."""
+    for name, task in experiment.tasks.items():
+        modality = getattr(task, "modality", None)
+        if isinstance(modality, str) and modality not in experiment.modalities:
+            known = list(experiment.modalities)
+            yield ("tasks", name, "modality"), _names("a modality", modality, modality, known)
+
+
+def _monitor(experiment: Experiment) -> Iterator[Contradiction]:
+    monitor, loc = experiment.training.monitor, ("training", "monitor")
+    split = experiment.data.split
+    if (monitor or experiment.training.patience) and not (split.column or split.file or split.validation):
+        where = loc if monitor else ("training", "patience")
+        yield where, "looks at the validation split, which is empty; give data.split.validation a share"
+    if monitor is None:
+        return
+    task, slash, metric = monitor.partition("/")
+    if not (slash and metric):
+        yield loc, f"is written task/metric, such as {next(iter(experiment.tasks))}/loss; came {monitor!r}"
+    elif task not in experiment.tasks:
+        yield loc, _names("a task, before the /", task, task, list(experiment.tasks))
+
+
+def _names(what: str, came: str, name: str, known: list[str]) -> str:
+    listed = ", ".join(known) or "none"
+    return f"must name {what}; came {came}{did_you_mean(name, known)}; there are: {listed}"

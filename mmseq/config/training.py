@@ -1,0 +1,67 @@
+"""What the user asks about training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from mmseq.config.section import Section
+
+
+class BatchConfig(Section):
+    """How samples are grouped into global batches."""
+
+    samples: PositiveInt | None = Field(
+        None, description="samples in a global batch (32 where neither is set)"
+    )
+    steps: PositiveInt | None = Field(
+        None, description="a step budget for a global batch, instead of samples"
+    )
+    bucket: PositiveInt = Field(
+        8, description="batches whose samples are sorted by length together; 1: no bucketing"
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> BatchConfig:
+        if self.samples and self.steps:
+            raise ValueError("has both `samples` and `steps`; keep one")
+        return self
+
+
+class OptimizerConfig(Section):
+    """How weights are moved."""
+
+    kind: Literal["adamw", "adam", "sgd"] = Field("adamw", description="rule that moves the weights")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate")
+    weight_decay: float | None = Field(
+        None, ge=0, description="weight decay of matrices; null: 0.01 for adamw, 0 for the others"
+    )
+    schedule: Literal["constant", "cosine", "linear"] = Field("cosine", description="after the warm-up")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps over which the rate rises")
+
+
+class TrainingConfig(Section):
+    """How the model is trained."""
+
+    epochs: PositiveInt = Field(20, description="passes over the training split")
+    batch: BatchConfig = Field(BatchConfig(), description="how samples are grouped")
+    accumulation: PositiveInt = Field(1, description="micro-batches a global batch is split into")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="how weights are moved")
+    clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
+    monitor: str | None = Field(
+        None, description="task/metric that picks the best epoch; null: the validation loss"
+    )
+    patience: PositiveInt | None = Field(
+        None, description="epochs without a better monitor before training ends; null: all epochs"
+    )
+    precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="number format of weights and arithmetic"
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="what computes")
+    devices: PositiveInt | Literal["auto"] = Field(1, description="processes, one a device")
+    threads: PositiveInt | None = Field(None, description="CPU threads; null: as torch chooses")
+    workers: int = Field(
+        0, ge=0, description="processes that assemble batches; 0 is fastest for small inputs"
+    )
+    log_every: PositiveInt = Field(10, description="steps between rows of metrics.csv")
