@@ -36,19 +36,19 @@ class GruCore(RecurrentCore):
         super().__init__(nn.GRU(width, hidden, layers), dropout)
 
     def cell(
-        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: list[Tensor]
     ) -> Sequence[Float[Tensor, "row hidden"]]:
         return [torch.gru_cell(x, state[0], *weights)]
 
     def layer(
-        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
         running, waiting = state[0].tensor_split([len(where.last)])
         y = GruFunction.apply(x, running, *weights, where)
         return y, [torch.cat([y.index_select(0, where.last), waiting])]
 
     def packed(
-        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
         n_layers = len(weights) // 4
         y, *end = torch._VF.gru(

@@ -46,12 +46,12 @@ class LstmCore(RecurrentCore):
         initialise_forget_bias(rnn, forget_bias)
 
     def cell(
-        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: list[Tensor]
     ) -> Sequence[Float[Tensor, "row hidden"]]:
         return torch.lstm_cell(x, state, *weights)
 
     def layer(
-        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
         before = [part[None] for part in state]
         blocks = x.split([duration * rows for duration, rows in where.blocks])
@@ -77,7 +77,7 @@ class LstmCore(RecurrentCore):
         return torch.cat(outputs), [torch.cat(done[::-1]) for done in ended]
 
     def packed(
-        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
         n_layers = len(weights) // 4
         y, *end = torch._VF.lstm(

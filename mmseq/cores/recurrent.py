@@ -57,19 +57,19 @@ class RecurrentCore(Core):
 
     @abstractmethod
     def cell(
-        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: list[Tensor]
     ) -> Sequence[Float[Tensor, "row hidden"]]:
         """One step of one layer: the next value of each part."""
 
     @abstractmethod
     def layer(
-        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
         """All steps of one layer. States are in the layout's order, exact only where nothing is padded."""
 
     @abstractmethod
     def packed(
-        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
         """All steps of all layers in `weights`, by PyTorch's call for packed sequences."""
 
@@ -89,6 +89,10 @@ class RecurrentCore(Core):
         else:
             outputs, end = self._run_layers(inputs, timeline, begin)
         return outputs, dict(zip(self.parts, end, strict=True)) if timeline.continues else {}
+
+    def _weights(self) -> list[list[Tensor]]:
+        """Of each layer: input and recurrent weight, input and recurrent bias."""
+        return [[*layer] for layer in self.rnn.all_weights]
 
     def _begin(self, inputs: Tensor, timeline: Timeline, state: State | None) -> list[Tensor]:
         """The parts of the state, zeros where there is none yet."""
@@ -110,7 +114,7 @@ class RecurrentCore(Core):
         everyone = timeline.n_steps == timeline.n_samples
         before = begin if everyone else [part.index_select(0, timeline.sample) for part in begin]
         layers = []
-        for i, weights in enumerate(self.rnn.all_weights):
+        for i, weights in enumerate(self._weights()):
             x = self.dropout[i - 1](x, timeline) if i else x
             layers.append(self.cell(x, [part[:, i] for part in before], weights))
             x = layers[-1][0]
@@ -129,7 +133,7 @@ class RecurrentCore(Core):
         begin = [part.index_select(0, where.order) for part in begin]
         x = where.spread(inputs)
         layers = []
-        for i, weights in enumerate(self.rnn.all_weights):
+        for i, weights in enumerate(self._weights()):
             x = self.dropout[i - 1](x, timeline, where.sample) if i else x
             x, end = self.layer(x, where, [part[:, i] for part in begin], weights)
             layers.append(end)
@@ -146,7 +150,7 @@ class RecurrentCore(Core):
         rows = len(where.last)
         sizes = torch.tensor(where.sizes)
         begin = [part.index_select(0, where.order).transpose(0, 1) for part in begin]
-        weights = self.rnn.all_weights
+        weights = self._weights()
         apart = timeline.noise is not None and any(dropout.rate for dropout in self.dropout)
         runs = [[i] for i in range(len(weights))] if apart else [list(range(len(weights)))]
         x = where.spread(inputs)

@@ -34,19 +34,19 @@ class RnnCore(RecurrentCore):
         super().__init__(nn.RNN(width, hidden, layers), dropout)
 
     def cell(
-        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: list[Tensor]
     ) -> Sequence[Float[Tensor, "row hidden"]]:
         return [torch.rnn_tanh_cell(x, state[0], *weights)]
 
     def layer(
-        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
         running, waiting = state[0].tensor_split([len(where.last)])
         y = RnnFunction.apply(x, running, *weights, where)
         return y, [torch.cat([y.index_select(0, where.last), waiting])]
 
     def packed(
-        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: Sequence[Tensor]
+        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
         n_layers = len(weights) // 4
         y, *end = torch._VF.rnn_tanh(

@@ -1,0 +1,172 @@
+"""Every core keeps the contract, and the contract catches a core that does not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmseq.batch import Timeline
+from mmseq.cores import Core, cores
+from mmseq.cores.gru import GruCore
+from mmseq.state import State
+from mmseq.testing.cores import check_core
+
+Result = tuple[Tensor, State]
+
+
+@pytest.mark.parametrize("kind", cores.kinds())
+def test_contract(kind: str) -> None:
+    torch.manual_seed(0)
+    check_core(cores.build(cores.config_class(kind)(kind=kind), 5), 5)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_contract_of_several_layers_with_dropout(kind: str) -> None:
+    torch.manual_seed(0)
+    config = cores.config_class(kind)(kind=kind, hidden=6, layers=3, dropout=0.4)
+    check_core(cores.build(config, 5), 5)
+
+
+class LeaksAcrossSamples(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        return super().forward(inputs - inputs.mean(0) if len(inputs) else inputs, timeline, state)
+
+
+class DependsOnPlaceInBatch(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        return super().forward(inputs + timeline.sample[:, None], timeline, state)
+
+
+class ForgetsState(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        return super().forward(inputs, timeline, None)
+
+
+class DetachesState(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y, {name: part.detach() for name, part in after.items() if isinstance(part, Tensor)}
+
+
+class ResetsIdleRows(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        moved = timeline.lengths > 0
+        return y, {name: part * moved[:, None, None] for name, part in after.items()}
+
+
+class RemembersOnModule(GruCore):
+    last: State | None = None
+
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, self.last = super().forward(inputs, timeline, self.last if state is not None else None)
+        return y, {name: torch.zeros_like(part) for name, part in self.last.items()}
+
+
+class LooksAhead(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        return super().forward(inputs + 1e-3 * (inputs.flip(0).cumsum(0).flip(0)), timeline, state)
+
+
+class LooksOneStepAhead(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        following = torch.arange(1, len(inputs) + 1).minimum(timeline.last[timeline.sample])
+        return super().forward(inputs + 1e-6 * inputs[following], timeline, state)
+
+
+class HasIdleParameter(GruCore):
+    def __init__(self, width: int, **options: int) -> None:
+        super().__init__(width, **options)
+        self.idle = nn.Parameter(torch.ones(3))
+
+
+class HasVainParameter(HasIdleParameter):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y + 0 * self.idle.sum(), after
+
+
+class SkipsEmptyBatches(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        if not len(inputs):
+            return inputs.new_zeros(0, self.hidden), state or {}
+        return super().forward(inputs, timeline, state)
+
+
+class DropsFromSharedStream(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        if timeline.noise is not None:
+            inputs = nn.functional.dropout(inputs, 0.1)
+        return super().forward(inputs, timeline, state)
+
+
+class ChangesInputs(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        result = super().forward(inputs, timeline, state)
+        if not torch.is_grad_enabled():
+            inputs.clamp_(max=1)
+        return result
+
+
+class ReturnsHalf(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y.half(), after
+
+
+class PutsLayersFirst(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y, {name: part.transpose(0, 1) for name, part in after.items()}
+
+
+class Overflows(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y / (y > 0), after
+
+
+FAULTS: list[tuple[type[Core], str]] = [
+    (LeaksAcrossSamples, "a sample alone gives what it gives in a batch"),
+    (DependsOnPlaceInBatch, "a sample alone gives what it gives in a batch"),
+    (ForgetsState, "the state carried on, give what the whole gives"),
+    (DetachesState, r"give what the whole gives \(gradient of"),
+    (ResetsIdleRows, "give what the whole gives"),
+    (RemembersOnModule, "a state's rows can be taken and reordered"),
+    (LooksAhead, "a sample alone"),
+    (LooksOneStepAhead, "depend on no later step"),
+    (HasIdleParameter, "every trainable parameter gets a gradient.*idle has none"),
+    (HasVainParameter, "every parameter matters.*idle is zero"),
+    (SkipsEmptyBatches, "samples without steps"),
+    (DropsFromSharedStream, "the same call gives the same numbers"),
+    (ChangesInputs, "inputs are left as they are"),
+    (ReturnsHalf, "the dtype of the inputs"),
+    (PutsLayersFirst, "first axis of every state tensor is the sample"),
+    (Overflows, "outputs and state are finite"),
+]
+
+
+@pytest.mark.parametrize(("core_class", "rule"), FAULTS, ids=[core.__name__ for core, _ in FAULTS])
+def test_planted_fault_is_caught(core_class: type[Core], rule: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(AssertionError, match=rule) as caught:
+        check_core(core_class(5, hidden=6), 5)
+    assert str(caught.value).startswith(f"{core_class.__name__}: ")
+    assert str(caught.value).count("; ") >= 2  # rule; what came; what to do
+
+
+def test_core_that_declares_itself_not_causal_may_look_ahead() -> None:
+    class Declared(LooksOneStepAhead):
+        causal = False
+
+    check_core(Declared(5, hidden=6), 5)
+
+
+def test_core_itself_is_left_as_it_was() -> None:
+    core = GruCore(5, hidden=6)
+    before = {name: value.clone() for name, value in core.state_dict().items()}
+    check_core(core, 5)
+    assert all(torch.equal(before[name], value) for name, value in core.state_dict().items())
+    assert all(parameter.grad is None for parameter in core.parameters())
+    assert core.training and core.rnn.weight_hh_l0.dtype == torch.float32
