@@ -1,0 +1,36 @@
+"""Multimodal, multitask sequence models on messy clocks and sparse labels.
+
+The public names are imported when they are first used, so that `import mmseq` alone is quick. The
+registries stand with their families: `from mmseq.encoders import Encoder, EncoderConfig, encoders`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmseq.batch import Batch as Batch
+    from mmseq.config.load import load_config as load_config
+    from mmseq.model import Model as Model
+    from mmseq.run import Run as Run
+
+_HOME = {
+    "Batch": "mmseq.batch",
+    "Model": "mmseq.model",
+    "Run": "mmseq.run",
+    "load_config": "mmseq.config.load",
+}
+
+__all__ = ["Batch", "Model", "Run", "load_config"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,104 @@
+"""`mmseq`: finds the verbs, runs one, and turns what went wrong into a message and an exit code.
+
+A verb is a file in this folder: a function `command`, or for a verb of verbs a typer app `app`, with
+the file's name. Verbs import what is heavy (torch, tables) when they run, not before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import mmseq.cli
+from mmseq.errors import MmseqError
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; whoever tidies up on Ctrl-C does so here, too."""
+
+
+class _Verbs(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Terminated:
+            raise typer.Exit(128 + signal.SIGTERM) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def make_app() -> typer.Typer:
+    """The command line with every verb in this folder."""
+    app = typer.Typer(
+        cls=_Verbs,
+        help=_about.__doc__,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_about)
+    for found in pkgutil.iter_modules(mmseq.cli.__path__):
+        if found.name == "main" or found.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"mmseq.cli.{found.name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=found.name)
+        else:
+            app.command(found.name)(module.command)
+    return app
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command line and returns its exit code, which `mmseq.errors` and the README list."""
+    try:
+        make_app()(list(arguments), prog_name="mmseq")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except MmseqError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+    except Exception:
+        traceback.print_exc()
+        print("mmseq: this is a bug in mmseq: please report it with the lines above", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run() -> None:
+    """Entry of the `mmseq` script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(main(sys.argv[1:]))
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"mmseq {version('mmseq')}")
+        raise typer.Exit
+
+
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """One recurrent model for many modalities, clocks and tasks.
+
+    Example: mmseq train --config configs/flights.yaml
+    """
