@@ -22,7 +22,8 @@ from mmseq.errors import ConfigError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
 from mmseq.heads import heads
-from mmseq.modalities import ModalityConfig, modalities
+from mmseq.modalities import modalities
+from mmseq.parts import Parts
 from mmseq.random import hash_name, name_layers
 from mmseq.readouts import readouts
 from mmseq.state import State
@@ -47,16 +48,16 @@ class Model(nn.Module):
         names = list(experiment.modalities)
         self.static = {name for name, config in experiment.modalities.items() if config.time is None}
         self.by_step = {task for task, config in experiment.tasks.items() if config.by_step}
-        self.modalities = nn.ModuleDict(
+        self.modalities = Parts(
             {name: modalities.build(experiment.modalities[name], facts.modalities[name]) for name in names}
         )
         self.fusion = fusions.build(experiment.fusion, names, N_CLOCK)
-        self.encoders = nn.ModuleDict({name: self._encoder(name) for name in names})
+        self.encoders = Parts({name: self._encoder(name) for name in names})
         self.core = cores.build(experiment.core, self.fusion.width)
         self.readouts = nn.ModuleList(
             readouts.build(config, self.core.hidden) for config in experiment.readout
         )
-        self.heads = nn.ModuleDict(
+        self.heads = Parts(
             {
                 task: heads.build(config, facts.tasks[task], self._head_width(task))
                 for task, config in experiment.tasks.items()
@@ -65,11 +66,8 @@ class Model(nn.Module):
         name_layers(self)
 
     def _encoder(self, name: str) -> Encoder:
-        config: ModalityConfig = self.experiment.modalities[name]
-        kind = modalities.component_class(config.kind).default_encoder
-        return encoders.build(
-            config.encoder or encoders.parse({"kind": kind}), self.facts.modalities[name], self.fusion.width
-        )
+        config = self.experiment.modalities[name].encoder
+        return encoders.build(config, self.facts.modalities[name], self.fusion.width)
 
     def _head_width(self, task: str) -> int:
         return self.core.hidden * (1 if task in self.by_step else len(self.readouts))
@@ -138,7 +136,7 @@ class Model(nn.Module):
     def predict_at(
         self, batch: Batch, at: Int64[Tensor, "query"] | None = None, state: State | None = None
     ) -> tuple[dict[str, Float[Tensor, "query parameter"]], State]:
-        """The parameters of every task as of the steps `at` (default: each sample's last), knowing nothing later."""
+        """The parameters of every task as of the steps `at` (default: the last), knowing nothing later."""
         hidden, read, after = self.trunk(batch, state, at)
         by_step = hidden.index_select(0, batch.timeline.last if at is None else at)
         return {

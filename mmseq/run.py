@@ -78,7 +78,8 @@ class Run:
 
         if not (self.path / "model").is_dir():
             raise ConfigError(
-                f"{self.path}: has no model yet: training did not end; go on with `mmseq train --resume {self.path}`"
+                f"{self.path}: has no model yet: training did not end; "
+                f"go on with `mmseq train --resume {self.path}`"
             )
         return Model.load(self.path / "model")
 

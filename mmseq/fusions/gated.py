@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from mmseq.fusions import Fusion, FusionConfig, Seen, fusions
+from mmseq.parts import Parts
 
 
 class GatedConfig(FusionConfig):
@@ -31,7 +32,7 @@ class GatedFusion(Fusion):
         self.width = width
         self.modalities = tuple(modalities)
         n = len(self.modalities)
-        self.values = nn.ModuleDict({name: nn.Linear(width + 2, width) for name in self.modalities})
+        self.values = Parts({name: nn.Linear(width + 2, width) for name in self.modalities})
         self.gate = nn.Linear(n * (width + 2) + n_clock, n * width)
         self.clock = nn.Linear(n_clock, width, bias=False)
 

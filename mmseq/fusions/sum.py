@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from mmseq.fusions import Fusion, FusionConfig, Seen, fusions
+from mmseq.parts import Parts
 
 
 class SumConfig(FusionConfig):
@@ -24,7 +25,7 @@ class SumFusion(Fusion):
     def __init__(self, modalities: Sequence[str], n_clock: int, *, width: int) -> None:
         super().__init__()
         self.width = width
-        self.marks = nn.ModuleDict({name: nn.Linear(2, width, bias=False) for name in modalities})
+        self.marks = Parts({name: nn.Linear(2, width, bias=False) for name in modalities})
         self.clock = nn.Linear(n_clock, width)
 
     def forward(
