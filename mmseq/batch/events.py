@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+# Not typing.Self: the shape checker of the tests cannot read it.
+EventsType = TypeVar("EventsType", bound="Events")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Events:
     def __len__(self) -> int:
         return len(self.step)
 
-    def to(self, device: Any) -> Self:
+    def to(self: EventsType, device: Any) -> EventsType:
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
+
+# Not typing.Self: the shape checker of the tests cannot read it.
+TargetType = TypeVar("TargetType", bound="Target")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,6 @@ class Target:
     def __len__(self) -> int:
         return len(self.where)
 
-    def to(self, device: Any) -> Self:
+    def to(self: TargetType, device: Any) -> TargetType:
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device) for k, v in tensors.items() if v is not None})
