@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Parts(nn.ModuleDict):
-    """A dict of modules whose names may be any word; torch's own refuses `type`, `values`, `train` and more."""
+    """A dict of modules whose names may be any word; torch's own refuses `type`, `values` and more."""
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
         self._modules[name] = module

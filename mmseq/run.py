@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +28,14 @@ class Run:
 
     Args:
         path: the folder; `Run.create` makes a new one.
+        plugins: single-file plugins that its components come from; the folder itself imports nothing.
 
     Raises:
         ConfigError: it is not a run's folder.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, plugins: Iterable[str | Path] = ()) -> None:
+        self.path, self.plugins = Path(path), list(plugins)
         if not (self.path / "config.resolved.yaml").is_file():
             raise ConfigError(
                 f"{self.path}: needs the folder of a run, with config.resolved.yaml; `mmseq train` makes one"
@@ -70,12 +72,15 @@ class Run:
     def experiment(self) -> Experiment:
         from mmseq.config.load import load_config
 
-        return load_config(self.path / "config.resolved.yaml")
+        return load_config(self.path / "config.resolved.yaml", (), self.plugins, import_plugins=False)
 
     def model(self) -> Model:
         """The model that was trained, as of its best epoch."""
         from mmseq.model import Model
+        from mmseq.plugin import load_plugin
 
+        for plugin in self.plugins:
+            load_plugin(Path(plugin))
         if not (self.path / "model").is_dir():
             raise ConfigError(
                 f"{self.path}: has no model yet: training did not end; "

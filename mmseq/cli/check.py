@@ -31,9 +31,8 @@ def _summary(experiment: Experiment) -> list[str]:
         clock = f"by {modality.time}" if modality.time else "static"
         lines.append(f"  modality  {name}: {modality.kind} from {modality.table}, {clock}, encoder {encoder}")
     readouts = " + ".join(readout.kind for readout in experiment.readout)
-    lines.append(
-        f"  model     fusion {experiment.fusion.kind}, core {experiment.core.kind}, readout {readouts}"
-    )
+    fusion, core = experiment.fusion.kind, experiment.core.kind
+    lines.append(f"  model     fusion {fusion}, core {core}, readout {readouts}")
     for name, task in experiment.tasks.items():
         lines.append(f"  task      {name}: {task.kind}, weight {task.weight:g}")
     return lines

@@ -9,9 +9,7 @@ import typer
 
 from mmseq.cli._options import Override, Plugin
 
-app = typer.Typer(
-    help="Show a configuration with all its defaults, or what one may hold.", no_args_is_help=True
-)
+app = typer.Typer(help="Show a configuration with its defaults, or what one may hold.", no_args_is_help=True)
 
 
 @app.command()

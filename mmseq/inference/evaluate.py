@@ -8,12 +8,39 @@ import numpy as np
 import torch
 
 from mmseq.batch.assemble import Assembler
+from mmseq.errors import ConfigError
 from mmseq.inference.evaluator import Evaluator
+from mmseq.inference.predict import predict_stored
+from mmseq.run import Run
+from mmseq.split import split_samples
+from mmseq.store import prepare
 from mmseq.training.loader import evaluation_loader
 
 if TYPE_CHECKING:
     from mmseq.model import Model
     from mmseq.store import Store
+
+
+def evaluate(run: Run, split: str, data: Any = None) -> dict[str, Any]:
+    """Evaluates a run's model on a split; keeps metrics and predictions in the run's folder.
+
+    Args:
+        run: a finished run.
+        split: train, validation or test.
+        data: tables in memory, for a source of kind `memory`.
+
+    Raises:
+        ConfigError: the split has no sample.
+    """
+    model = run.model()
+    store = prepare(model.experiment, data)
+    samples = split_samples(model.experiment.data.split, store)[split]
+    if not len(samples):
+        raise ConfigError(f"{run.path}: the {split} split has no sample; see data.split")
+    report = evaluate_model(model, store, samples)
+    run.write_report(split, report)
+    run.write_predictions(split, predict_stored(model, store, samples).table)
+    return report
 
 
 @torch.inference_mode()

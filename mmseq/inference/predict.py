@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import torch
 
 from mmseq.batch.assemble import Assembler
+from mmseq.errors import ConfigError
 from mmseq.training.loader import evaluation_loader
 
 if TYPE_CHECKING:
@@ -89,27 +93,28 @@ def _in_order(rows: list[dict[str, np.ndarray]], place: dict[str, int]) -> pa.Ta
     return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
 
 
+def check_ending(path: Path) -> None:
+    """Raises ConfigError where a file's ending is none that `write_table` knows."""
+    if path.suffix not in _WRITERS:
+        raise ConfigError(f"{path}: predictions are written as {', '.join(_WRITERS)}; name such a file")
+
+
 def write_table(table: pa.Table, path: Path) -> None:
-    """Writes CSV, JSON lines or Parquet, by the file's ending; complete or not at all.
-
-    Raises:
-        ConfigError: another ending.
-    """
-    import json
-
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    from mmseq.errors import ConfigError
-
-    aside = path.with_name(f".{path.name}.partial")
+    """Writes CSV, JSON lines or Parquet, by the file's ending; complete or not at all."""
+    check_ending(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".csv":
-        pyarrow.csv.write_csv(table, aside)
-    elif path.suffix == ".parquet":
-        pyarrow.parquet.write_table(table, aside)
-    elif path.suffix == ".jsonl":
-        aside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()))
-    else:
-        raise ConfigError(f"{path}: predictions are written as .csv, .jsonl or .parquet; name such a file")
-    aside.replace(path)
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        _WRITERS[path.suffix](table, aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _write_jsonl(table: pa.Table, path: Path) -> None:
+    with path.open("w") as stream:
+        for row in table.to_pylist():
+            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+_WRITERS = {".csv": pyarrow.csv.write_csv, ".jsonl": _write_jsonl, ".parquet": pyarrow.parquet.write_table}

@@ -1,0 +1,43 @@
+"""`mmseq evaluate`: how good a trained model is on a split."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmseq.cli._options import Plugin
+
+
+class Split(StrEnum):
+    """Which samples."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    split: Annotated[Split, typer.Option(help="Samples to evaluate on.")] = Split.validation,
+    plugin: Plugin = [],  # noqa: B006 – typer reads the default, nobody changes it
+) -> None:
+    """Show every task's metrics beside its baseline, and keep them and the predictions in the run.
+
+    Example: mmseq evaluate runs/flights --split test
+    """
+    from rich.console import Console
+
+    from mmseq.inference.evaluate import evaluate
+    from mmseq.run import Run
+    from mmseq.training.tables import result_table
+
+    opened = Run(run, plugins=plugin)
+    report = evaluate(opened, split.value)
+    console = Console()
+    console.print(result_table(report, split.value))
+    console.print(
+        f"written: metrics/{split.value}.json and predictions/{split.value}.parquet in {opened.path}"
+    )

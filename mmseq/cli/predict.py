@@ -1,0 +1,41 @@
+"""`mmseq predict`: raw inputs to a table of predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmseq.cli._options import Plugin
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of its model.")],
+    input: Annotated[
+        Path, typer.Option("--input", "-i", help="Raw data, laid out as those the run was trained on.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .csv, .jsonl or .parquet.")],
+    every_step: Annotated[
+        bool, typer.Option("--every-step", help="A row for each step, knowing nothing later.")
+    ] = False,
+    plugin: Plugin = [],  # noqa: B006 – typer reads the default, nobody changes it
+) -> None:
+    """Predict every task for each sample of some raw data; labels need not be there.
+
+    Example: mmseq predict runs/flights --input data/flights --output predictions.csv
+    """
+    from mmseq.inference.predict import check_ending, predict, write_table
+    from mmseq.model import Model
+    from mmseq.plugin import load_plugin
+    from mmseq.run import Run
+
+    check_ending(output)
+    for path in plugin:
+        load_plugin(path)
+    model = Model.load(run) if (run / "facts.json").is_file() else Run(run, plugins=plugin).model()
+    predictions = predict(model, input, every_step=every_step)
+    write_table(predictions.table, output)
+    print(f"{predictions.table.num_rows} rows written to {output}")
+    for column, n in sorted(predictions.unknown.items()):
+        print(f"warning: {column}: {n} values that training never had; they count as unknown")

@@ -1,0 +1,23 @@
+"""`mmseq prepare`: raw data to a store, which `train` finds again."""
+
+from __future__ import annotations
+
+from mmseq.cli._options import Config, Override, Plugin
+
+
+def command(
+    config: Config,
+    override: Override = [],  # noqa: B006 – typer reads the default, nobody changes it
+    plugin: Plugin = [],  # noqa: B006
+) -> None:
+    """Read, check and store a run's data; `train` does so by itself where it was not done.
+
+    Example: mmseq prepare -c configs/flights.yaml
+    """
+    from mmseq.config.load import load_config
+    from mmseq.store import prepare
+
+    store = prepare(load_config(config, override, plugin))
+    print(f"{len(store.ids):,} samples, {store.lengths.sum():,} steps in {store.path}")
+    for line in store.report():
+        print(line)

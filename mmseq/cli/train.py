@@ -1,0 +1,44 @@
+"""`mmseq train`: from a YAML to a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmseq.cli._options import Override, Plugin
+from mmseq.errors import ConfigError
+
+
+def command(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML of the run.")
+    ] = None,
+    override: Override = [],  # noqa: B006 – typer reads the default, nobody changes it
+    plugin: Plugin = [],  # noqa: B006
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of runs.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
+    ] = None,
+) -> None:
+    """Train a model, and leave everything in a new folder below --output.
+
+    Example: mmseq train --config configs/flights.yaml --set training.epochs=5
+    """
+    if (config is None) == (resume is None):
+        raise ConfigError("train: needs --config FILE, or --resume RUN, one of them")
+    if resume is not None and override:
+        raise ConfigError("train --resume: a run goes on as it began; leave --set out, or start a new run")
+    from rich.console import Console
+
+    from mmseq.config.load import load_config
+    from mmseq.run import Run
+    from mmseq.training.train import train
+
+    if resume is not None:
+        run = Run(resume, plugins=plugin)
+        train(run.experiment, resume=run, console=Console())
+    elif config is not None:
+        experiment = load_config(config, override, plugin)
+        train(experiment, output=output, source=config.read_text(), console=Console())
