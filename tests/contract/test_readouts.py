@@ -1,0 +1,131 @@
+"""Every readout keeps the contract, and the contract catches one that does not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmseq.batch import Timeline
+from mmseq.readouts import Readout, readouts
+from mmseq.readouts.attention import AttentionReadout
+from mmseq.readouts.last import LastReadout
+from mmseq.readouts.max import MaxReadout
+from mmseq.readouts.mean import MeanReadout
+from mmseq.readouts.prefix import Summary, prefix_scan
+from mmseq.state import State
+from mmseq.testing.build import LENGTHS
+from mmseq.testing.readouts import check_readout
+
+Result = tuple[Tensor, State]
+
+
+@pytest.mark.parametrize("kind", readouts.kinds())
+def test_contract(kind: str) -> None:
+    torch.manual_seed(0)
+    check_readout(readouts.build(readouts.config_class(kind)(kind=kind), 5), 5)
+
+
+class ForgetsState(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        return super().forward(hidden, timeline, None, at)
+
+
+class MixesSamples(MeanReadout):
+    def each(self, hidden: Tensor) -> Summary:
+        return super().each(hidden - hidden.mean(0) if len(hidden) else hidden)
+
+
+class CumulatesOverBatch(MeanReadout):
+    """The tempting global cumulative sum, whose rounding depends on the samples before."""
+
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        if at is None or state is not None:
+            return super().forward(hidden, timeline, state, at)
+        total = hidden.cumsum(0)
+        start = timeline.starts[timeline.sample]
+        before = torch.where((start > 0)[:, None], total[(start - 1).clamp(min=0)], 0)
+        place = torch.arange(1, len(hidden) + 1) - start
+        _, after = super().forward(hidden, timeline, state, at)
+        return ((total - before) / place[:, None])[at], after
+
+
+class CarriesOnlyTheLast(MaxReadout):
+    def combine(self, earlier: Summary, later: Summary) -> Summary:
+        return later if len(later["max"]) == len(LENGTHS) else super().combine(earlier, later)
+
+
+class LooksAhead(LastReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        following = torch.arange(1, len(hidden) + 1).minimum(timeline.last[timeline.sample])
+        return super().forward(hidden + 1e-6 * hidden[following], timeline, state, at)
+
+
+class DetachesState(AttentionReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read, {name: x.detach() for name, x in after.items() if isinstance(x, Tensor)}
+
+
+class Overflows(AttentionReadout):
+    """A softmax without its running maximum."""
+
+    def combine(self, earlier: Summary, later: Summary) -> Summary:
+        both = {name: earlier[name] + later[name] for name in ("weight", "value")}
+        return {"max": later["max"], **both}
+
+    def each(self, hidden: Tensor) -> Summary:
+        weight = (1000 * self.energy(hidden).abs()).exp()
+        return {"max": torch.zeros_like(weight), "weight": weight, "value": weight * hidden}
+
+
+class HasIdleParameter(LastReadout):
+    def __init__(self, hidden: int) -> None:
+        super().__init__(hidden)
+        self.idle = nn.Parameter(torch.ones(3))
+
+
+class ResetsIdleRows(LastReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        moved = (timeline.lengths > 0)[:, None]
+        return read, {name: x * moved for name, x in after.items()}
+
+
+FAULTS: list[tuple[type[Readout], str]] = [
+    (ForgetsState, "the state carried on, read what the whole reads"),
+    (MixesSamples, "reads as it does in a batch|`at` None reads"),
+    (CumulatesOverBatch, "reads depend on no later step, nor on other samples"),
+    (CarriesOnlyTheLast, "rows without a step keep their state|read what the whole reads"),
+    (LooksAhead, "reads depend on no later step"),
+    (DetachesState, r"read what the whole reads \(gradient of"),
+    (Overflows, "reads and state are finite"),
+    (HasIdleParameter, "every trainable parameter gets a gradient.*idle has none"),
+    (ResetsIdleRows, "rows without a step keep their state|read what the whole reads"),
+]
+
+
+@pytest.mark.parametrize(("readout_class", "rule"), FAULTS, ids=[c.__name__ for c, _ in FAULTS])
+def test_planted_fault_is_caught(readout_class: type[Readout], rule: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(AssertionError, match=rule) as caught:
+        check_readout(readout_class(5), 5)
+    assert str(caught.value).startswith(f"{readout_class.__name__}: ")
+
+
+def test_scan_is_what_a_loop_gives() -> None:
+    timeline = Timeline(torch.tensor([0, 0, 5, 6, 17]), torch.zeros(17), torch.zeros(17))
+    x = torch.arange(17.0).double()[:, None]
+    summed = prefix_scan(lambda a, b: {"x": a["x"] + b["x"]}, {"x": x}, timeline)["x"]
+    expected = torch.cat([part.cumsum(0) for part in x.split([0, 5, 1, 11])])
+    assert torch.equal(summed, expected)
