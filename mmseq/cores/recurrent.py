@@ -78,7 +78,7 @@ class RecurrentCore(Core):
     ) -> tuple[Float[Tensor, "step hidden"], State]:
         device = inputs.device.type
         if device != "cuda" and torch.is_autocast_enabled(device):
-            # Only cuDNN has these recurrences in half precision with a gradient.
+            # In half precision oneDNN's LSTM fails on many CPUs, and a state loses what it gathers slowly.
             with torch.autocast(device, enabled=False):
                 return self.forward(inputs.to(self.rnn.all_weights[0][0].dtype), timeline, state)
         begin = self._begin(inputs, timeline, state)
