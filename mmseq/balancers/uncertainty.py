@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmseq.balancers import Balancer, BalancerConfig, balancers
 
-_BOUND = 5.0
+_BOUND = 3.0
 
 
 class UncertaintyConfig(BalancerConfig):
@@ -20,11 +20,11 @@ class UncertaintyConfig(BalancerConfig):
 
 @balancers.register(UncertaintyConfig)
 class UncertaintyBalancer(Balancer):
-    """Σ ½·exp(−s)·w·L + ½·s over tasks, with a learned log variance s = 5·tanh(r/5) each, r = 0 at first.
+    """Σ ½·exp(−s)·w·L + ½·s over tasks, with a learned log variance s = 3·tanh(r/3) each, r = 0 at first.
 
-    L is a task's mean loss and w its configured weight. The bound is ours: a Gaussian likelihood may
-    fall below 0, and an unbounded s would then fall for ever. A task with w = 0, or without any label
-    in the global batch, adds nothing; its s gets a gradient of 0.
+    L is a task's mean loss and w its configured weight. A task with w = 0, or without any label in the
+    global batch, adds nothing; its s gets a gradient of 0. The bound, which keeps exp(−s) within
+    [0.05, 20], is ours: a Gaussian likelihood may fall below 0, and s would then fall for ever.
 
     Source: Kendall, Gal and Cipolla 2018, "Multi-task learning using uncertainty to weigh losses",
     equation 7, with s = log σ².
