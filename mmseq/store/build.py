@@ -1,0 +1,134 @@
+"""Builds a store in an empty folder: the stages of preparation, in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from jaxtyping import Int64
+
+from mmseq.sources import Source
+from mmseq.store.bounds import Bounds, find_bounds
+from mmseq.store.check import check_rows
+from mmseq.store.clock import clock_of
+from mmseq.store.content import Content, content_of
+from mmseq.store.ingest import ingest
+from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
+from mmseq.store.manifest import File, Manifest, RowsEntry, Shard, file_entry, write_manifest
+from mmseq.store.merge import Merger, ShardTimeline
+from mmseq.store.npy import write_npy
+from mmseq.store.plan import SCHEMA, SECONDS, Plan
+from mmseq.store.samples import Samples, collect_samples
+from mmseq.store.stream import Shards, write_rows
+
+Counts = dict[str, Int64[np.ndarray, "sample"]]
+
+
+def build(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source, root: Path, *, shard_events: int,
+    fingerprint: str,
+) -> None:  # fmt: skip
+    """Writes a whole store below `root`.
+
+    Raises:
+        DataError: the data break a rule.
+    """
+    raws = ingest(connection, plan, source)
+    clock = clock_of(plan, raws)
+    samples = collect_samples(connection, plan, source, raws, clock)
+    contents = {
+        name: content_of(connection, name, reading, raws[reading.table], known=plan.known)
+        for name, reading in [*plan.modalities.items(), *plan.tasks.items()]
+    }
+    modalities = {name: contents[name] for name in plan.modalities}
+    tasks = {name: contents[name] for name in plan.tasks}
+    unit = SECONDS[plan.unit]
+    width = None if plan.resolution is None else plan.resolution * (1e9 if clock == "moment" else 1 / unit)
+    bounds = find_bounds(connection, modalities, tasks, samples.until, plan.anchor, width)
+    check_rows(connection, plan, contents, bounds)
+    shards = cut(sum(bounds.counts[name] for name in modalities), shard_events)
+    for shard in range(len(shards)):
+        shard_folder(root, shard).mkdir()
+    counts: Counts = {}
+    for name, content in contents.items():
+        counts[name], n_averaged = write_rows(connection, content, bounds.windows[name], shards, root)
+        bounds.report[name]["averaged cells"] = n_averaged
+    merger = Merger(
+        {name: content for name, content in modalities.items() if content.time is not None},
+        {name: content for name, content in tasks.items() if content.time is not None},
+        plan.anchor, width, unit * 1e9 if clock == "moment" else None,
+    )  # fmt: skip
+    timelines = [
+        merger.write(shard_folder(root, i), {name: n[first:stop] for name, n in counts.items()})
+        for i, (first, stop) in enumerate(shards)
+    ]
+    _finish(root, plan, samples, contents, counts, shards, timelines, bounds, clock, fingerprint)
+
+
+def cut(events: Int64[np.ndarray, "sample"], shard_events: int) -> Shards:
+    """Ranges of samples with about `shard_events` events each."""
+    if not len(events):
+        return []
+    before = np.cumsum(events + 1) - events - 1
+    first = np.flatnonzero(np.diff(before // shard_events, prepend=-1))
+    return list(zip(first.tolist(), [*first[1:].tolist(), len(events)], strict=True))
+
+
+def _finish(
+    root: Path, plan: Plan, samples: Samples, contents: Mapping[str, Content], counts: Counts, shards: Shards,
+    timelines: Sequence[ShardTimeline], bounds: Bounds, clock: str, fingerprint: str,
+) -> None:  # fmt: skip
+    """Writes what stands beside the shards, and the manifest last."""
+    empty = np.zeros(0, np.int64)
+    lengths = np.concatenate([empty, *(t.lengths for t in timelines)])
+    beside = {IDS: samples.ids, GROUPS: samples.groups, SPLITS: samples.splits, STEP_INDEX: _starts(lengths)}
+    if clock == "moment":
+        beside[ORIGINS] = np.concatenate([empty, *(t.origins for t in timelines)])
+    beside |= {index_file(name): _starts(n) for name, n in counts.items()}
+    for name, array in beside.items():
+        if array is not None:
+            write_npy(root / name, array)
+    shared = set().union(*(t.shared for t in timelines))
+    entries = {
+        name: RowsEntry(
+            numbers=list(content.numbers),
+            codes=list(content.reading.codes),
+            vocabularies=[list(words) for words in content.vocabularies],
+            dtype=content.dtype,
+            timed=content.time is not None,
+            n_rows=int(counts[name].sum()),
+            shared_steps=name in shared,
+            report=bounds.report[name],
+        )
+        for name, content in contents.items()
+    }
+    manifest = Manifest(
+        schema_version=SCHEMA,
+        fingerprint=fingerprint,
+        plan=json.loads(json.dumps(asdict(plan))),
+        clock=clock,
+        unit=plan.unit,
+        n_samples=len(samples.ids),
+        n_steps=int(lengths.sum()),
+        modalities={name: entries[name] for name in plan.modalities},
+        tasks={name: entries[name] for name in plan.tasks},
+        group_names=samples.group_names if samples.groups is not None else None,
+        files={name: file_entry(root / name) for name, array in beside.items() if array is not None},
+        shards=[
+            Shard(first=first, stop=stop, n_steps=int(lengths[first:stop].sum()), files=_entries(root, i))
+            for i, (first, stop) in enumerate(shards)
+        ],
+    )
+    write_manifest(root, manifest)
+
+
+def _entries(root: Path, shard: int) -> dict[str, File]:
+    return {path.name: file_entry(path) for path in sorted(shard_folder(root, shard).iterdir())}
+
+
+def _starts(counts: Int64[np.ndarray, "sample"]) -> Int64[np.ndarray, "bound"]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])

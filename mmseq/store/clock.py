@@ -1,0 +1,32 @@
+"""One kind of clock for a whole run: numbers in a unit, or moments in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from mmseq.errors import DataError
+from mmseq.store.plan import Plan
+from mmseq.store.raw import Raw
+
+Clock = Literal["number", "moment"]
+
+
+def clock_of(plan: Plan, raws: Mapping[str, Raw]) -> Clock:
+    """What all times of a run are; numbers where there is no time at all.
+
+    Raises:
+        DataError: some times are numbers and others moments.
+    """
+    places: dict[str, str] = {}
+    for who, reading in plan.readings():
+        if reading.time is not None:
+            raw = raws[reading.table]
+            kind = raw.cells[raw.time(reading.time)].kind
+            places.setdefault(kind, f"{who} ({raw.table.where}, column {reading.time!r})")
+    if len(places) > 1:
+        raise DataError(
+            f"timeline: all times are numbers, or all are dates and times; numbers came in {places['clock']} and "
+            f"dates in {places['moment']}; convert one of them"
+        )
+    return "moment" if "moment" in places else "number"

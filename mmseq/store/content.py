@@ -1,0 +1,113 @@
+"""What a modality or a task takes from each row of its typed table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from duckdb import DuckDBPyConnection
+
+from mmseq.errors import DataError
+from mmseq.registry import did_you_mean
+from mmseq.sources import Reading
+from mmseq.sources.files import text
+from mmseq.store.precision import needs_float64
+from mmseq.store.query import first_column
+from mmseq.store.raw import Raw
+from mmseq.store.samples import ordered
+
+__all__ = ["Content", "content_of"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The columns of one modality or task.
+
+    Attributes:
+        name: of the modality or task.
+        reading: what it reads.
+        raw: from which typed table.
+        numbers: names of its number columns, resolved.
+        vocabularies: of each code column, the strings behind its codes.
+        dtype: of the numbers.
+        fields: SQL of what a row holds: one value or code for each column; of a pivoted table `code`,
+            `value`.
+        condition: SQL that a row must meet.
+    """
+
+    name: str
+    reading: Reading
+    raw: Raw
+    numbers: tuple[str, ...]
+    vocabularies: tuple[tuple[str, ...], ...]
+    dtype: str
+    fields: tuple[str, ...]
+    condition: str = "true"
+
+    @property
+    def time(self) -> str | None:
+        """The typed column that holds the time."""
+        return None if self.reading.time is None else self.raw.time(self.reading.time)
+
+    @property
+    def clock(self) -> str:
+        """The dtype of its times: int64 nanoseconds, or float64 numbers."""
+        return "int64" if self.time is not None and self.raw.cells[self.time].kind == "moment" else "float64"
+
+
+def content_of(
+    connection: DuckDBPyConnection, name: str, reading: Reading, raw: Raw, *, known: bool
+) -> Content:
+    """Resolves columns, vocabularies and precision; makes the SQL types that code words.
+
+    Raises:
+        DataError: a pivoted code never occurs, or there is none.
+    """
+    if reading.pivot is not None:
+        return _pivoted(connection, name, reading, raw, known=known)
+    numbers = [raw.find(column, "number") for column in reading.numbers]
+    dtype = "float64" if any(needs_float64(connection, raw.name, c) for c in numbers) else "float32"
+    words = [raw.find(column, "code") for column in reading.codes]
+    vocabularies = tuple(_vocabulary(connection, raw.name, c) for c in words)
+    codes = [
+        _code(connection, f"{name}:{column}", c, vocabulary)
+        for column, c, vocabulary in zip(reading.codes, words, vocabularies, strict=True)
+    ]
+    return Content(name, reading, raw, reading.numbers, vocabularies, dtype, (*numbers, *codes))
+
+
+def _pivoted(
+    connection: DuckDBPyConnection, name: str, reading: Reading, raw: Raw, *, known: bool
+) -> Content:
+    assert reading.pivot is not None
+    code, value = raw.find(reading.pivot.code, "code"), raw.find(reading.pivot.value, "number")
+    found = _vocabulary(connection, raw.name, code)
+    absent = [column for column in reading.numbers if column not in found]
+    if absent and not known:
+        raise DataError(
+            f"{raw.table.where}, column {reading.pivot.code!r}: modality {name!r} wants the code {absent[0]!r}, "
+            f"which no row has{did_you_mean(absent[0], found)}; codes: {', '.join(found[:20])}"
+        )
+    columns = reading.numbers or found
+    wanted = ", ".join(map(text, columns)) or "NULL"
+    condition = f"{code} IN ({wanted}) AND NOT isnan({value})"
+    wide = needs_float64(connection, f"(SELECT * FROM {raw.name} WHERE {condition})", value, by=code)
+    index = _code(connection, f"{name}:pivot", code, columns)
+    return Content(
+        name, reading, raw, columns, (), "float64" if wide else "float32", (index, value), condition
+    )
+
+
+def _vocabulary(connection: DuckDBPyConnection, table: str, column: str) -> tuple[str, ...]:
+    words = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
+    query = f"{words} ORDER BY {ordered(connection, words, column)}"
+    return tuple(first_column(connection, query))
+
+
+def _code(connection: DuckDBPyConnection, name: str, column: str, vocabulary: Sequence[str]) -> str:
+    """SQL of a word's place in the vocabulary, -1 where it is missing."""
+    if not vocabulary:
+        return "-1::INTEGER"
+    kind = '"' + name.replace('"', '""') + '"'
+    connection.execute(f"CREATE TYPE {kind} AS ENUM ({', '.join(map(text, vocabulary))})")
+    return f"coalesce(enum_code(TRY_CAST({column} AS {kind}))::INTEGER, -1)"

@@ -1,0 +1,29 @@
+"""Names of the files in a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+MANIFEST = "manifest.json"
+MANIFEST_DIGEST = "manifest.sha256"
+STEP_INDEX = "index.steps.npy"
+IDS, GROUPS, SPLITS, ORIGINS = "ids.npy", "groups.npy", "splits.npy", "origins.npy"
+STEP_TIME = "steps.time.npy"
+
+
+def shard_folder(root: Path, shard: int) -> Path:
+    return root / f"shard-{shard:05d}"
+
+
+def index_file(name: str) -> str:
+    """First row of every sample, counted over the whole store."""
+    return f"index.{quote(name, safe='')}.npy"
+
+
+def row_file(name: str, part: str) -> str:
+    """Part `step`, `values` or `code` of a modality or task, in a shard."""
+    return f"rows.{quote(name, safe='')}.{part}.npy"
+
+
+ABSOLUTE_TIME = "absolute-time"  # only while a store is being built

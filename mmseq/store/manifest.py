@@ -1,0 +1,127 @@
+"""What a store says of itself: `manifest.json`, and the digest that it is checked by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmseq.errors import CheckpointError
+from mmseq.store.layout import MANIFEST, MANIFEST_DIGEST
+from mmseq.store.npy import digest
+from mmseq.store.plan import SCHEMA
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class File(_Part):
+    """One file: its size in bytes and its sha256."""
+
+    size: int
+    sha256: str
+
+
+class RowsEntry(_Part):
+    """A modality or a task.
+
+    Attributes:
+        numbers: names of its number columns, in order.
+        codes: names of its code columns, in order.
+        vocabularies: of each code column, the strings behind its codes.
+        dtype: of the numbers.
+        timed: its rows belong to steps; otherwise to samples.
+        n_rows: rows in the whole store.
+        shared_steps: some step has more than one of its rows.
+        report: how many rows were read, and how many of them dropped or averaged, and why.
+    """
+
+    numbers: list[str]
+    codes: list[str]
+    vocabularies: list[list[str]]
+    dtype: Literal["float32", "float64"]
+    timed: bool
+    n_rows: int
+    shared_steps: bool
+    report: dict[str, int]
+
+
+class Shard(_Part):
+    """Samples [first, stop), in a folder of their own."""
+
+    first: int
+    stop: int
+    n_steps: int
+    files: dict[str, File]
+
+
+class Manifest(_Part):
+    """A whole store.
+
+    Attributes:
+        schema_version: of this format.
+        fingerprint: of what it was made from.
+        plan: what was asked for.
+        clock: `number` (in `unit`, as given) or `moment` (UTC, relative to each sample's origin).
+        unit: of all times.
+        group_names: behind the codes of groups.npy; None where there are no groups.
+        files: those beside the shards.
+    """
+
+    schema_version: int
+    fingerprint: str
+    plan: dict[str, Any]
+    clock: Literal["number", "moment"]
+    unit: Literal["seconds", "minutes", "hours", "days"]
+    n_samples: int
+    n_steps: int
+    modalities: dict[str, RowsEntry]
+    tasks: dict[str, RowsEntry]
+    group_names: list[str] | None
+    files: dict[str, File]
+    shards: list[Shard]
+
+
+def file_entry(path: Path) -> File:
+    return File(size=path.stat().st_size, sha256=digest(path))
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Writes it, and its own digest as `sha256sum -c` reads it."""
+    (root / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (root / MANIFEST_DIGEST).write_text(f"{digest(root / MANIFEST)}  {MANIFEST}\n", encoding="utf-8")
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Reads and checks it.
+
+    Raises:
+        CheckpointError: it is missing, altered, or of another version.
+    """
+    path = root / MANIFEST
+    try:
+        said = (root / MANIFEST_DIGEST).read_bytes()
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{error.filename}: a store needs this file; {error.strerror}; delete the store and prepare again"
+        ) from error
+    if said != f"{digest(path)}  {MANIFEST}\n".encode():
+        raise CheckpointError(
+            f"{path}: must be as {MANIFEST_DIGEST} says; it was altered; delete the store and prepare again"
+        )
+    raw = json.loads(content)
+    if raw.get("schema_version") != SCHEMA:
+        raise CheckpointError(
+            f"{path}: this version reads stores of schema {SCHEMA}; this one is of {raw.get('schema_version')}; "
+            "delete the store and prepare again"
+        )
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{path}: {error.errors()[0]['msg']}; delete the store and prepare again"
+        ) from error

@@ -1,0 +1,197 @@
+"""A finished store, checked and memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32, Int64, Integer, Shaped
+
+from mmseq.errors import CheckpointError
+from mmseq.store.gather import Gathered, gather
+from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
+from mmseq.store.manifest import File, Manifest, RowsEntry, read_manifest
+from mmseq.store.npy import digest
+
+CHUNK_ROWS = 1_000_000
+
+_verified: set[tuple[str, str]] = set()  # shard folder and digest of its listing; once a process
+
+
+class Store:
+    """Samples as flat arrays, never padded.
+
+    Attributes:
+        path: its folder.
+        manifest: what it says of itself.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path, self.manifest = path, manifest
+        self._shards: dict[int, dict[str, np.ndarray]] = {}
+        self._index: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Checks the manifest, the files beside the shards, and the size of every file.
+
+        Raises:
+            CheckpointError: a file is missing, altered or cut short.
+        """
+        manifest = read_manifest(path)
+        for name, file in manifest.files.items():
+            check_file(path / name, file)
+        for i, shard in enumerate(manifest.shards):
+            for name, file in shard.files.items():
+                check_size(shard_folder(path, i) / name, file)
+        return cls(path, manifest)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Store, (self.path, self.manifest)
+
+    def __len__(self) -> int:
+        return self.manifest.n_samples
+
+    @cached_property
+    def ids(self) -> Shaped[np.ndarray, "sample"]:
+        """The samples' ids, as text."""
+        return self._beside(IDS)
+
+    @cached_property
+    def lengths(self) -> Int64[np.ndarray, "sample"]:
+        """Steps of each sample."""
+        return np.diff(self.index(STEP_INDEX))
+
+    @cached_property
+    def groups(self) -> Int32[np.ndarray, "sample"] | None:
+        """Codes into `group_names`; None where no group is configured."""
+        return self._beside(GROUPS) if GROUPS in self.manifest.files else None
+
+    @property
+    def group_names(self) -> list[str]:
+        """The groups' names."""
+        return self.manifest.group_names or []
+
+    @cached_property
+    def splits(self) -> Shaped[np.ndarray, "sample"] | None:
+        """train, validation or test; None where no column says so."""
+        return self._beside(SPLITS) if SPLITS in self.manifest.files else None
+
+    @cached_property
+    def origins(self) -> Int64[np.ndarray, "sample"] | None:
+        """UTC nanoseconds at which each sample's time is 0; None where times are numbers as given."""
+        return self._beside(ORIGINS) if ORIGINS in self.manifest.files else None
+
+    @property
+    def modalities(self) -> list[str]:
+        return list(self.manifest.modalities)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks that have stored labels."""
+        return list(self.manifest.tasks)
+
+    def entry(self, name: str) -> RowsEntry:
+        """What the manifest says of a modality or task. Raises KeyError where it is not stored."""
+        return self.manifest.modalities.get(name) or self.manifest.tasks[name]
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Number columns of a modality or task; where it has none, its code columns."""
+        entry = self.entry(name)
+        return tuple(entry.numbers or entry.codes)
+
+    def vocabularies(self, name: str) -> tuple[tuple[str, ...], ...]:
+        """Of each code column, the strings behind its codes."""
+        return tuple(tuple(words) for words in self.entry(name).vocabularies)
+
+    def shared_steps(self, name: str) -> bool:
+        """Whether any step has more than one event of this modality."""
+        return self.entry(name).shared_steps
+
+    def n_events(self, name: str) -> Int64[np.ndarray, "sample"]:
+        """Rows of each sample in a modality or task."""
+        return np.diff(self.index(index_file(name)))
+
+    def gather(
+        self,
+        samples: Integer[np.ndarray, "member"],
+        modalities: Sequence[str] | None = None,
+        tasks: Sequence[str] | None = None,
+    ) -> Gathered:
+        """Some samples, side by side in this order; any sample may come again.
+
+        Args:
+            samples: their indices.
+            modalities: whose events are wanted; None: of all.
+            tasks: whose labels are wanted; None: of all.
+        """
+        modalities = self.modalities if modalities is None else modalities
+        tasks = self.tasks if tasks is None else tasks
+        return gather(self, samples, modalities, tasks)
+
+    def chunks(self, name: str, samples: Integer[np.ndarray, "member"]) -> Iterator[dict[str, np.ndarray]]:
+        """The arrays of a modality or task over some samples, in the store's order, a part at a time."""
+        samples = np.sort(samples)
+        n_rows = np.cumsum(self.n_events(name)[samples])
+        bounds = np.flatnonzero(np.diff(n_rows // CHUNK_ROWS, prepend=0))
+        for part in np.split(samples, bounds):
+            if len(part):
+                yield gather(self, part, [name], []).events[name].arrays
+
+    @cached_property
+    def shard_starts(self) -> Int64[np.ndarray, "shard"]:
+        """First sample of each shard."""
+        return np.array([shard.first for shard in self.manifest.shards], np.int64)
+
+    def index(self, name: str) -> Int64[np.ndarray, "bound"]:
+        """First row of each sample, counted over the whole store."""
+        if name not in self._index:
+            self._index[name] = self._beside(name)
+        return self._index[name]
+
+    def shard(self, i: int) -> dict[str, np.ndarray]:
+        """The arrays of a shard by file name, memory-mapped; checked before they are first used.
+
+        Raises:
+            CheckpointError: a file was altered.
+        """
+        if i not in self._shards:
+            folder, files = shard_folder(self.path, i), self.manifest.shards[i].files
+            key = (str(folder), self.manifest.fingerprint)
+            if key not in _verified:
+                for name, file in files.items():
+                    check_file(folder / name, file)
+                _verified.add(key)
+            self._shards[i] = {name: _map(folder / name) for name in files}
+        return self._shards[i]
+
+    def _beside(self, name: str) -> np.ndarray:
+        return _map(self.path / name)
+
+
+def check_size(path: Path, file: File) -> None:
+    """Raises CheckpointError where a file is missing or has another size."""
+    size = path.stat().st_size if path.is_file() else None
+    if size != file.size:
+        came = "it is missing" if size is None else f"it has {size}"
+        raise CheckpointError(
+            f"{path}: the manifest says {file.size} bytes; {came}; delete the store and prepare again"
+        )
+
+
+def check_file(path: Path, file: File) -> None:
+    """Raises CheckpointError where a file is missing or altered."""
+    check_size(path, file)
+    if digest(path) != file.sha256:
+        raise CheckpointError(
+            f"{path}: must have the sha256 that the manifest says; it was altered; delete the store and prepare again"
+        )
+
+
+def _map(path: Path) -> np.ndarray:
+    """Read-only; a plain array over the map, since every slice of a memmap costs microseconds."""
+    if path.stat().st_size > 0 and (header := np.load(path, mmap_mode="r", allow_pickle=False)).size:
+        return np.asarray(header).view(np.ndarray)
+    return np.load(path, allow_pickle=False)

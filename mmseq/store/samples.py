@@ -1,0 +1,146 @@
+"""Which samples there are, in which order, and what is known of each as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from duckdb import DuckDBPyConnection
+from jaxtyping import Int32, Num, Shaped
+
+from mmseq.errors import DataError
+from mmseq.registry import did_you_mean
+from mmseq.sources import Source
+from mmseq.sources.files import text
+from mmseq.store.clock import Clock
+from mmseq.store.groups import collect_groups
+from mmseq.store.locate import rows_of
+from mmseq.store.plan import Plan
+from mmseq.store.query import first_column, first_row, only_row
+from mmseq.store.raw import Raw
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is known of each sample as a whole.
+
+    Attributes:
+        ids: as text.
+        until: its last time, absolute; the largest number where there is no limit.
+        splits: train, validation or test; None where no column says so.
+        groups: codes into `group_names`; None where no column says so.
+        group_names: in order.
+    """
+
+    ids: Shaped[np.ndarray, "sample"]
+    until: Num[np.ndarray, "sample"]
+    splits: Shaped[np.ndarray, "sample"] | None
+    groups: Int32[np.ndarray, "sample"] | None
+    group_names: list[str]
+
+
+def collect_samples(
+    connection: DuckDBPyConnection, plan: Plan, source: Source, raws: Mapping[str, Raw], clock: Clock
+) -> Samples:
+    """Makes the table `samples (id, sample)` and reads what is known of each.
+
+    Raises:
+        DataError: an id comes twice, a split is not one, or a sample has no group or several.
+    """
+    if plan.samples is None:
+        tables = dict.fromkeys(raws[reading.table].name for reading in plan.modalities.values())
+        ids = " UNION ".join(f"SELECT id FROM {name}" for name in tables)
+        order = ordered(connection, f"SELECT id FROM ({ids})", "id")
+    else:
+        raw = raws[plan.samples]
+        _check_unique(connection, raw)
+        ids, order = f"SELECT id, rowid AS place FROM {raw.name}", "place"
+    connection.execute(
+        f"CREATE TABLE samples AS SELECT id, (row_number() OVER (ORDER BY {order}) - 1)::INTEGER AS sample "
+        f"FROM ({ids}) ORDER BY sample"
+    )
+    names = first_column(connection, "SELECT id FROM samples ORDER BY sample")
+    groups, group_names = collect_groups(connection, source, raws, names)
+    return Samples(
+        np.array(names, dtype=np.str_),
+        _until(connection, plan, raws, clock, len(names)),
+        _splits(connection, plan, raws),
+        groups,
+        group_names,
+    )
+
+
+def ordered(connection: DuckDBPyConnection, words: str, column: str) -> str:
+    """ORDER BY for words: by number where all are numbers, else as text."""
+    query = f"SELECT count({column}) = count(TRY_CAST({column} AS DOUBLE)) FROM ({words})"
+    numeric = only_row(connection, query) == (True,)
+    return f"CAST({column} AS DOUBLE), {column}" if numeric else column
+
+
+def _check_unique(connection: DuckDBPyConnection, raw: Raw) -> None:
+    twice = first_row(
+        connection, f"SELECT id FROM {raw.name} GROUP BY id HAVING count(*) > 1 ORDER BY min(rowid) LIMIT 1"
+    )
+    if twice is not None:
+        raise DataError(
+            f"{raw.table.where} {rows_of(connection, raw, twice[0])}, column {raw.cells['id'].column!r}: "
+            f"the table of samples has one row a sample; {twice[0]!r} comes twice; drop one"
+        )
+
+
+def _until(
+    connection: DuckDBPyConnection, plan: Plan, raws: Mapping[str, Raw], clock: Clock, n_samples: int
+) -> Num[np.ndarray, "sample"]:
+    no_limit = np.array(np.iinfo(np.int64).max if clock == "moment" else np.inf)
+    if plan.until_column is None:
+        return np.full(n_samples, no_limit if plan.until is None else _constant(connection, plan, clock))
+    raw = raws[str(plan.samples)]
+    column = raw.find(plan.until_column, "last clock", "last moment")
+    if raw.cells[column].kind != ("last moment" if clock == "moment" else "last clock"):
+        raise DataError(
+            f"{raw.table.where}, column {plan.until_column!r}: a last time is of the same sort as the events' "
+            f"times, which are {clock}s; it is not; convert one of them"
+        )
+    last = connection.execute(f"SELECT {column} AS last FROM {raw.name} ORDER BY rowid").fetchnumpy()["last"]
+    missing = np.ma.getmaskarray(last) | np.isnan(np.ma.getdata(last).astype(np.float64))
+    return np.where(missing, no_limit, np.ma.getdata(last)).astype(no_limit.dtype)
+
+
+def _constant(connection: DuckDBPyConnection, plan: Plan, clock: Clock) -> Num[np.ndarray, ""]:
+    sort = "moment" if isinstance(plan.until, str) else "number"
+    if sort != clock:
+        raise DataError(
+            f"data.until: a last time is of the same sort as the events' times; {plan.until!r} is a {sort}, and "
+            f"they are {clock}s; give it as they are"
+        )
+    if sort == "number":
+        return np.array(plan.until, np.float64)
+    query = f"SELECT epoch_ns(TRY_CAST({text(plan.until)} AS TIMESTAMPTZ))"
+    (moment,) = only_row(connection, query)
+    if moment is None:
+        raise DataError(f"data.until: needs a date and time; {plan.until!r} is none; correct it")
+    return np.array(moment, np.int64)
+
+
+def _splits(
+    connection: DuckDBPyConnection, plan: Plan, raws: Mapping[str, Raw]
+) -> Shaped[np.ndarray, "sample"] | None:
+    if plan.split is None:
+        return None
+    raw = raws[str(plan.samples)]
+    column = raw.find(plan.split, "code")
+    words = ", ".join(map(text, SPLITS))
+    bad = first_row(
+        connection,
+        f"SELECT id, {column} FROM {raw.name} WHERE coalesce({column} NOT IN ({words}), true) "
+        "ORDER BY rowid LIMIT 1",
+    )
+    if bad is not None:
+        raise DataError(
+            f"{raw.table.where} {rows_of(connection, raw, bad[0])}, column {plan.split!r}: a split is one of "
+            f"{', '.join(SPLITS)}; {bad[1] or 'nothing'} came{did_you_mean(bad[1] or '', SPLITS)}"
+        )
+    return np.array(first_column(connection, f"SELECT {column} FROM {raw.name} ORDER BY rowid"), dtype="<U10")
