@@ -15,7 +15,7 @@ def command(
     Example: mmseq prepare -c configs/flights.yaml
     """
     from mmseq.config.load import load_config
-    from mmseq.store import prepare
+    from mmseq.data import prepare
 
     store = prepare(load_config(config, override, plugin))
     print(f"{len(store.ids):,} samples, {store.lengths.sum():,} steps in {store.path}")

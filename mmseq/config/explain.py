@@ -27,7 +27,7 @@ _RULES = {
     "model_attributes_type": "must be a map",
     "missing": "is required",
 }
-_ALREADY_TOLD = ("value_error", "unknown_kind", "contradiction", "missing", "extra_forbidden")
+_ALREADY_TOLD = ("value_error", "unknown_kind", "contradiction")
 
 
 def explain(error: ValidationError, root: type[BaseModel], document: Document) -> list[Problem]:
@@ -38,35 +38,42 @@ def explain(error: ValidationError, root: type[BaseModel], document: Document) -
         root: class of the whole tree.
         document: the tree and where its parts stand.
     """
-    found: dict[Loc, list[Any]] = {}
+    found: dict[tuple[Loc, bool], list[Any]] = {}
     for detail in error.errors(include_url=False):
-        found.setdefault(_way(detail["loc"], detail["type"], document.value), []).append(detail)
-    for loc in [loc for loc, details in found.items() if details[0]["type"] == "extra_forbidden"]:
-        if (meant := _meant(loc, root, document.value, found)) is not None:
-            del found[meant]
+        loc = _way(detail["loc"], detail["type"], document.value)
+        found.setdefault((loc, _is_about_key(detail)), []).append(detail)
+    for loc in [loc for (loc, _), details in found.items() if details[0]["type"] == "extra_forbidden"]:
+        for meant in _nearest_fields(loc, root, document.value):
+            if found.get((meant, True), [{}])[0].get("type") == "missing":
+                del found[meant, True]  # said once: it is missing because it is misspelt
     problems = [
-        Problem(loc, _message(details, loc, root, document.value), _place(details[0]["type"], loc, document))
-        for loc, details in found.items()
+        Problem(loc, _message(details, loc, root, document.value), _place(loc, about_key, document))
+        for (loc, about_key), details in found.items()
     ]
     return sorted(problems, key=_order)
 
 
 def _way(loc: Loc, kind: str, tree: Any) -> Loc:
     """`loc` without what pydantic adds for the members of a union and for keys."""
+    if kind == "missing":
+        return (*_way(loc[:-1], "", tree), loc[-1])
     way: Loc = ()
     for part in loc:
-        known = part in tree if isinstance(tree, dict) else isinstance(tree, list) and isinstance(part, int)
-        if known:
+        if (isinstance(tree, dict) and part in tree) or (
+            isinstance(tree, list) and isinstance(part, int) and part < len(tree)
+        ):
             way, tree = (*way, part), tree[part]
-    return (*way, loc[-1]) if kind == "missing" and loc[-1:] != way[-1:] else way
+    return way
 
 
-def _meant(loc: Loc, root: type[BaseModel], tree: Any, found: dict[Loc, list[Any]]) -> Loc | None:
-    """The key that is missing because it is misspelt at `loc`, so as to say it once."""
+def _is_about_key(detail: Any) -> bool:
+    return detail["type"] in ("missing", "extra_forbidden") or detail["loc"][-1:] == ("[key]",)
+
+
+def _nearest_fields(loc: Loc, root: type[BaseModel], tree: Any) -> list[Loc]:
     model = model_at(root, tree, loc[:-1])
     near = difflib.get_close_matches(str(loc[-1])[:100], list(model.model_fields) if model else [], n=1)
-    meant = (*loc[:-1], *near)
-    return meant if near and meant in found and found[meant][0]["type"] == "missing" else None
+    return [(*loc[:-1], name) for name in near]
 
 
 def _message(details: list[Any], loc: Loc, root: type[BaseModel], tree: Any) -> str:
@@ -76,11 +83,11 @@ def _message(details: list[Any], loc: Loc, root: type[BaseModel], tree: Any) -> 
         known = list(model.model_fields) if model else []
         return f"unknown key; known: {', '.join(known)}{did_you_mean(str(loc[-1]), known)}"
     rule = " or ".join(dict.fromkeys(_rule(d) for d in details)).replace(" or must be", " or")
-    if detail["type"] not in _ALREADY_TOLD:
-        rule = f"{rule} (came {_shown(detail['input'])})"
-    elif detail["type"] != "missing":
+    if detail["type"] in _ALREADY_TOLD:
         return rule
-    if near := _nearest(details):
+    if detail["type"] != "missing":
+        rule = f"{rule} (came {_shown(detail['input'])})"
+    if near := _nearest_word(details):
         return rule + near
     field = field_at(root, tree, loc)
     return f"{rule}; it means: {field.description}" if field and field.description else rule
@@ -91,7 +98,7 @@ def _rule(detail: Any) -> str:
     return re.sub(r"^(Input|String|List|Dictionary|Value|Tuple|Set) should", "must", said)
 
 
-def _nearest(details: Iterable[Any]) -> str:
+def _nearest_word(details: Iterable[Any]) -> str:
     expected = [
         word for d in details for word in re.findall(r"'([^']*)'", d.get("ctx", {}).get("expected", ""))
     ]
@@ -100,25 +107,20 @@ def _nearest(details: Iterable[Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a map"
-    if isinstance(value, list):
-        return "a list"
+    if isinstance(value, dict | list):
+        return "a map" if isinstance(value, dict) else "a list"
     words = {None: "null", True: "true", False: "false"}
     shown = words[value] if value is None or isinstance(value, bool) else repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}…"
 
 
-def _place(kind: str, loc: Loc, document: Document) -> Place | None:
-    if kind == "missing":
-        loc = loc[:-1]
-    first, second = document.values, document.keys
-    if kind in ("missing", "extra_forbidden"):
-        first, second = second, first
+def _place(loc: Loc, about_key: bool, document: Document) -> Place | None:
+    """Where it stands, or else the innermost part around it."""
+    places = (document.keys, document.values) if about_key else (document.values, document.keys)
     for length in range(len(loc), -1, -1):
-        place = first.get(loc[:length]) or second.get(loc[:length])
-        if place is not None:
-            return place
+        for found in places:
+            if loc[:length] in found:
+                return found[loc[:length]]
     return None
 
 
