@@ -14,11 +14,11 @@ from mmseq.heads.labels import Labels
 LossName = Literal["squared", "absolute", "huber", "gaussian"]
 Transform = Literal["log1p"]
 
-_BOUND = 5.0
+_BOUND = 4.0
 
 
 def soft_clamp(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """5·tanh(x/5): about x near 0, within (−5, 5) everywhere, and never without a gradient."""
+    """4·tanh(x/4): about x near 0, within (−4, 4) everywhere, and never without a gradient."""
     return _BOUND * (x / _BOUND).tanh()
 
 

@@ -49,8 +49,8 @@ class RegressionHead(Head):
     """Predicts z = (T(y) − mean) / std, T being the transform; what it reads and tells is y.
 
     With d = z − ẑ the loss is d² (squared), |d| (absolute), ½d² up to |d| = 1 and |d| − ½ beyond
-    (huber; Huber 1964), or ½(d/σ)² + log σ + ½log 2π (gaussian), where log σ = 5·tanh(s/5) for the
-    second parameter s, so that σ stays within [0.007, 148] and the gradient never dies at a bound.
+    (huber; Huber 1964), or ½(d/σ)² + log σ + ½log 2π (gaussian), where log σ = 4·tanh(s/4) for the
+    second parameter s, so that σ stays within [0.018, 55] and the gradient never dies at a bound.
 
     A prediction is y = T⁻¹(mean + std·ẑ): with log1p under a squared or Gaussian loss, that is the
     median of y rather than its mean. `scale` is std·σ, in the units of T(y).

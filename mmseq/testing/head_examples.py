@@ -1,0 +1,102 @@
+"""Labels for any head, by what it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmseq.batch import Target
+from mmseq.heads import Head, HeadConfig, Labels, heads
+from mmseq.modalities import Part
+from mmseq.sources import Reading
+
+N_LABELS = 24
+
+
+@dataclass(frozen=True)
+class NextParts:
+    """Stands in for a modality: two numbers and a category are its next event."""
+
+    def next_parts(self) -> list[Part]:
+        numbers = {"columns": ["a", "b"], "mean": [1.0, -2.0], "std": [2.0, 0.5]}
+        classes = {"classes": ["x", "y", "z"], "counts": [5, 3, 1]}
+        return [
+            Part("", "regression", numbers, {"loss": "gaussian", "transform": None}, 0, 2),
+            Part("c", "classification", classes, {}, 2, 3),
+        ]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A head, fitted, and labels for it.
+
+    Attributes:
+        config: what it is built from.
+        spec: its facts.
+        target: labels to learn.
+    """
+
+    config: HeadConfig
+    spec: Any
+    target: Target
+
+    def build(self, hidden: int) -> Head:
+        return heads.build(self.config, self.spec, hidden)
+
+
+def example_config(kind: str, **options: Any) -> HeadConfig:
+    """The config of a kind with made-up names for what it reads."""
+    config_class = heads.config_class(kind)
+    names: dict[str, Any] = {"table": "labels", "modality": "m"}
+    names |= {"columns": ["y1", "y2"]} if "columns" in config_class.model_fields else {"column": "y"}
+    names = {name: value for name, value in names.items() if name in config_class.model_fields}
+    return config_class(kind=kind, **names, **options)
+
+
+def example(config: HeadConfig, labels: Labels | None = None, *, seed: int = 0) -> Example:
+    """A fitted head, with `labels` or, without, ones that suit what it reads."""
+    head_class = heads.component_class(config.kind)
+    reading = head_class.reading(config)
+    if reading is None:
+        spec = head_class.fit(config, NextParts())
+        return Example(config, spec, next_target(seed))
+    labels = labels or example_labels(reading, seed)
+    spec = head_class.fit(config, labels)
+    encoded = heads.build(config, spec, 1).encode(labels)
+    observed = None if encoded.observed is None else torch.from_numpy(encoded.observed)
+    return Example(
+        config, spec, Target(torch.from_numpy(encoded.row), torch.from_numpy(encoded.value), observed)
+    )
+
+
+def example_labels(reading: Reading, seed: int = 0) -> Labels:
+    """Three classes, or numbers that are 0 or 1 (which every head of numbers can read); some missing."""
+    rng = np.random.default_rng(seed)
+    if reading.codes:
+        code = rng.integers(-1, 3, N_LABELS).astype(np.int32)
+        code[:3] = range(3)
+        return Labels(reading.codes, np.zeros((N_LABELS, 0)), code, ("low", "mid", "high"), "task")
+    values = rng.integers(0, 2, (N_LABELS, len(reading.numbers))).astype(np.float64)
+    values[:2] = [[0], [1]]
+    values[rng.random(values.shape) < 0.2] = np.nan
+    return Labels(reading.numbers, values, np.zeros(0, np.int32), (), "task")
+
+
+def next_target(seed: int = 0) -> Target:
+    """Next events for `NextParts`, with cells that were not observed, and the wait for them."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal((1, -2), (2, 0.5), (N_LABELS, 2))
+    value = np.concatenate([numbers, rng.integers(0, 3, (N_LABELS, 1))], 1).astype(np.float32)
+    observed = rng.random(value.shape) < 0.8
+    observed[:, 0] |= ~observed.any(1)
+    previous = np.where(rng.random(value.shape) < 0.7, np.roll(value, 1, 0), np.nan).astype(np.float32)
+    return Target(
+        torch.arange(N_LABELS),
+        torch.from_numpy(np.where(observed, value, 0).astype(np.float32)),
+        torch.from_numpy(observed),
+        previous=torch.from_numpy(previous),
+        wait=torch.from_numpy(rng.exponential(3, N_LABELS).astype(np.float32)),
+    )
