@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -60,6 +61,10 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _once(paths: list[Path]) -> list[Path]:
+    return list(dict.fromkeys(paths))
+
+
 Name = Annotated[str, AfterValidator(_word)]
 Modality = Annotated[
     SerializeAsAny[ModalityConfig], BeforeValidator(modalities.parse), AfterValidator(_with_encoder)
@@ -76,7 +81,9 @@ class Experiment(Section):
         description="name of the run's folder: letters, digits, . _ -",
     )
     seed: int = Field(0, ge=0, description="another seed gives another run of everything random")
-    plugins: list[YamlPath] = Field([], description="single-file plugins to import")
+    plugins: Annotated[list[YamlPath], AfterValidator(_once)] = Field(
+        [], description="single-file plugins to import"
+    )
     data: DataConfig = Field(description="where the data are")
     timeline: TimelineConfig = Field(TimelineConfig(), description="how the modalities' clocks are merged")
     modalities: dict[Name, Modality] = Field(min_length=1, description="inputs, by name")
