@@ -7,6 +7,6 @@ out of its mean.
 from mmseq.heads.metrics.average import Average, Rmse
 from mmseq.heads.metrics.confusion import Accuracy, MacroF1
 from mmseq.heads.metrics.explained import R2
-from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc
+from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc, rankings
 
-__all__ = ["R2", "Accuracy", "Average", "MacroAuprc", "MacroAuroc", "MacroF1", "Rmse"]
+__all__ = ["R2", "Accuracy", "Average", "MacroAuprc", "MacroAuroc", "MacroF1", "Rmse", "rankings"]

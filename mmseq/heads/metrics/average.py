@@ -15,6 +15,8 @@ class Average(Metric):
         columns: how many there are.
     """
 
+    higher_is_better = False
+
     total: Tensor
     count: Tensor
 
@@ -37,6 +39,8 @@ class Average(Metric):
 
 class Rmse(Average):
     """Root of the mean squared error of each column, then the mean over columns; takes squared errors."""
+
+    higher_is_better = False
 
     def compute(self) -> Tensor:
         return (self.total / self.count).sqrt().nanmean()

@@ -11,6 +11,8 @@ from torchmetrics import Metric
 class Accuracy(Metric):
     """Share of the observed cells that are right."""
 
+    higher_is_better = True
+
     right: Tensor
     count: Tensor
 
@@ -37,6 +39,8 @@ class MacroF1(Metric):
     Args:
         columns: how many classes or labels there are.
     """
+
+    higher_is_better = True
 
     true_positive: Tensor
     wrong: Tensor

@@ -17,6 +17,8 @@ class R2(Metric):
         origin: a number near the labels, by column; sums are kept of differences from it, for precision.
     """
 
+    higher_is_better = True
+
     count: Tensor
     total: Tensor
     square: Tensor

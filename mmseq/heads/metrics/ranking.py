@@ -11,11 +11,13 @@ from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
+MOST_COLUMNS = 64
+
 
 class MacroRanking(Metric):
     """A ranking measure of each column, then the mean over those with both true and false labels.
 
-    Exact: every score is kept.
+    Exact: every score is kept, which is why heads rank no more than `MOST_COLUMNS` columns.
 
     Args:
         columns: how many classes or labels there are.
@@ -63,6 +65,8 @@ class MacroRanking(Metric):
 class MacroAuroc(MacroRanking):
     """Area under the receiver operating characteristic."""
 
+    higher_is_better = True
+
     def measure(self, scores: Tensor, truth: Tensor) -> Tensor:
         return binary_auroc(scores, truth, validate_args=False)
 
@@ -70,5 +74,14 @@ class MacroAuroc(MacroRanking):
 class MacroAuprc(MacroRanking):
     """Area under the precision–recall curve, as average precision: Σ (R_n − R_{n−1}) P_n."""
 
+    higher_is_better = True
+
     def measure(self, scores: Tensor, truth: Tensor) -> Tensor:
         return binary_average_precision(scores, truth, validate_args=False)
+
+
+def rankings(columns: int) -> dict[str, Metric]:
+    """`auroc` and `auprc` of so many columns; none where their scores would fill the memory."""
+    if columns > MOST_COLUMNS:
+        return {}
+    return {"auroc": MacroAuroc(columns), "auprc": MacroAuprc(columns)}
