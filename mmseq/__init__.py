@@ -12,17 +12,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmseq.batch import Batch as Batch
     from mmseq.config.load import load_config as load_config
+    from mmseq.data import prepare as prepare
+    from mmseq.inference.evaluate import evaluate as evaluate
+    from mmseq.inference.predict import predict as predict
+    from mmseq.data import prepare as prepare
+    from mmseq.inference.evaluate import evaluate as evaluate
+    from mmseq.inference.predict import predict as predict
     from mmseq.model import Model as Model
     from mmseq.run import Run as Run
+    from mmseq.sources.memory import padded as padded
+    from mmseq.training.train import train as train
+    from mmseq.training.train import train as train
 
 _HOME = {
     "Batch": "mmseq.batch",
     "Model": "mmseq.model",
     "Run": "mmseq.run",
+    "evaluate": "mmseq.inference.evaluate",
     "load_config": "mmseq.config.load",
+    "predict": "mmseq.inference.predict",
+    "prepare": "mmseq.data",
+    "train": "mmseq.training.train",
 }
 
-__all__ = ["Batch", "Model", "Run", "load_config"]
+__all__ = ["Batch", "Model", "Run", "evaluate", "load_config", "predict", "prepare", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -39,6 +39,7 @@ class Assembler:
         self.modalities = dict(model.modalities.items())
         self.heads = {task: model.heads[task] for task in tasks}
         self.configs = model.experiment.tasks
+        self.vocabularies = {name: store.vocabularies(name) for name in self.modalities}
         self.stored_tasks = [task for task in tasks if task in store.tasks]
 
     def batch(self, samples: Int64[np.ndarray, "member"], seed: int | None = None) -> Batch:
@@ -74,9 +75,7 @@ class Assembler:
 
     def _events(self, name: str, gathered: Gathered) -> Events:
         rows = gathered.events[name]
-        return self.modalities[name].events(
-            torch.from_numpy(rows.step), rows.arrays, self.store.vocabularies(name)
-        )
+        return self.modalities[name].events(torch.from_numpy(rows.step), rows.arrays, self.vocabularies[name])
 
     def _target(self, task: str, gathered: Gathered, events: Mapping[str, Events]) -> Target:
         if task not in self.stored_tasks:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from mmseq.batch.assemble import Assembler
+from mmseq.data import prepare
 from mmseq.errors import ConfigError
 from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import predict_stored
 from mmseq.run import Run
 from mmseq.split import split_samples
-from mmseq.store import prepare
 from mmseq.training.loader import evaluation_loader
 
 if TYPE_CHECKING:

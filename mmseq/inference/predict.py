@@ -16,6 +16,7 @@ import pyarrow.parquet
 import torch
 
 from mmseq.batch.assemble import Assembler
+from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
 from mmseq.training.loader import evaluation_loader
 
@@ -39,10 +40,8 @@ class Predictions:
 
 def predict(model: Model, samples: Any, *, every_step: bool = False) -> Predictions:
     """Predictions for raw samples that no store holds yet; see `Model.predict`."""
-    from mmseq.store import prepare_inputs
-
     with tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
-        store = prepare_inputs(model.experiment, samples, Path(folder))
+        store = prepare_inputs(model, samples, Path(folder))
         return predict_stored(model, store, np.arange(len(store.ids)), every_step=every_step)
 
 

@@ -99,7 +99,10 @@ class Feed(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None
-        epoch = self.first_epoch + self.trainer.current_epoch
+        return self.batches(self.first_epoch + self.trainer.current_epoch)
+
+    def batches(self, epoch: int) -> DataLoader:
+        """The micro-batches of an epoch of the run, but for those that were trained on before."""
         skipped = self.skipped if epoch == self.first_epoch else 0
         parts = self.config.accumulation
         micros = [

@@ -66,14 +66,7 @@ class Session:
 
     def fit(self, run: Run, console: Console) -> None:
         """Trains to the end; the model then has its best weights."""
-        feed = self._feed()
-        tasks = {task: config.weight for task, config in self.experiment.tasks.items()}
-        balancer = balancers.build(self.experiment.balance, tasks)
-        module = TrainingModule(
-            self.model, balancer, self.config, feed.total_steps, self.progress.step, self.moments
-        )
-        if self.weights is not None:
-            module.load_state_dict(self.weights)
+        feed, module = self.feed(), self.module()
         monitor, direction = monitored(self.experiment, self.model)
         bar = Bar(console)
         keeper = Keeper(
@@ -86,7 +79,7 @@ class Session:
             first_epoch=feed.first_epoch,
             say=bar.say,
         )
-        trainer = _trainer(self.config, self.device, feed.first_epoch, [keeper, bar])
+        trainer = build_trainer(self.config, self.device, feed.first_epoch, [keeper, bar])
         with warnings.catch_warnings(), keeper.stopping_when_asked():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             trainer.fit(module, datamodule=feed)
@@ -95,19 +88,30 @@ class Session:
             module.load_state_dict(weights)
         self.model.eval()
 
-    def _feed(self) -> Feed:
+    def module(self) -> TrainingModule:
+        """What the trainer drives, with the weights and moments that training goes on from."""
+        tasks = {task: config.weight for task, config in self.experiment.tasks.items()}
+        module = TrainingModule(
+            self.model,
+            balancers.build(self.experiment.balance, tasks),
+            self.config,
+            self.feed().total_steps,
+            self.progress.step,
+            self.moments,
+        )
+        if self.weights is not None:
+            module.load_state_dict(self.weights)
+        return module
+
+    def feed(self) -> Feed:
+        """The batches that are still to come."""
         train, batch = self.splits["train"], self.config.batch
         size = None if batch.steps else batch.samples or 32
-        order = Order(train, self.store.lengths[train], self.experiment.seed, size, batch.steps, batch.bucket)
+        lengths = self.store.lengths[train]
+        order = Order(train, lengths, self.experiment.seed, size, batch.steps, batch.bucket)
         assembler = Assembler(self.store, self.model, tasks=list(self.model.heads))
-        return Feed(
-            assembler,
-            order,
-            self.splits["validation"],
-            self.config,
-            self.experiment.seed,
-            self.progress.step,
-        )
+        validation, seed = self.splits["validation"], self.experiment.seed
+        return Feed(assembler, order, validation, self.config, seed, self.progress.step)
 
 
 def initialise(experiment: Experiment, facts: Facts) -> Model:
@@ -146,9 +150,10 @@ def _device(config: TrainingConfig) -> str:
     return "cpu" if config.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
 
 
-def _trainer(
+def build_trainer(
     config: TrainingConfig, device: str, first_epoch: int, callbacks: list[pl.Callback]
 ) -> pl.Trainer:
+    """Lightning's Trainer, with everything off that a run keeps by itself."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it advertises at each start
     return pl.Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",

@@ -26,7 +26,7 @@ def plan_tables(model: Model, store: Store, splits: Split, device: str) -> list[
         inputs.add_row(name, kind, f"{events.sum():,}", f"{events.mean():.1f}", share)
     tasks = Table("task", "kind", "labels", "weight", title="tasks", title_justify="left")
     for task, config in model.experiment.tasks.items():
-        n = f"{int(store.n_labels(task)[train].sum()):,}" if task in store.tasks else "from the inputs"
+        n = f"{int(store.n_events(task)[train].sum()):,}" if task in store.tasks else "from the inputs"
         tasks.add_row(task, config.kind, n, f"{config.weight:g}")
     size = Table(
         "samples", "steps", "longest", "parameters", "device", title="training", title_justify="left"

@@ -9,10 +9,10 @@ import torch
 from rich.console import Console
 
 from mmseq.config.experiment import Experiment
+from mmseq.data import prepare
 from mmseq.inference.evaluate import evaluate_model
 from mmseq.inference.predict import predict_stored
 from mmseq.run import Run
-from mmseq.store import prepare
 from mmseq.training.session import Session
 from mmseq.training.tables import plan_tables, result_table
 

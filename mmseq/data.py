@@ -1,0 +1,91 @@
+"""From a configuration to the store of its data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmseq.config.experiment import Experiment
+from mmseq.errors import ConfigError, DataError
+from mmseq.sources import Source, SourceConfig, sources
+from mmseq.store.plan import plan_of
+from mmseq.store.prepare import prepare as prepare_store
+
+if TYPE_CHECKING:
+    from mmseq.model import Model
+    from mmseq.store.read import Store
+
+IN_MEMORY = "memory"
+
+
+def prepare(experiment: Experiment, data: Any = None) -> Store:
+    """The store of an experiment's data: built, or found again where nothing has changed.
+
+    Args:
+        experiment: names the source.
+        data: tables in memory, for a source of kind `memory`.
+
+    Raises:
+        ConfigError, DataError: config or data break a rule; nothing is left behind.
+    """
+    return prepare_store(
+        plan_of(experiment),
+        _source(experiment.data.source, data),
+        experiment.data.store,
+        memory_limit=experiment.data.memory_limit,
+        shard_events=experiment.data.shard_events,
+    )
+
+
+def prepare_inputs(model: Model, data: Any, folder: Path) -> Store:
+    """A store of raw inputs for a model that exists: no labels, groups or splits are needed.
+
+    Args:
+        model: what will read them.
+        data: tables in memory, or where the files are: what takes the place of the source's own path.
+        folder: where the store is put.
+
+    Raises:
+        ConfigError, DataError: the data break a rule.
+    """
+    experiment = model.experiment
+    plan = plan_of(experiment)
+    readings = {
+        # A long table is turned into the columns that training had, whatever codes are in it now.
+        name: replace(reading, numbers=tuple(model.facts.modalities[name].columns))
+        if reading.pivot
+        else reading
+        for name, reading in plan.modalities.items()
+    }
+    plan = replace(plan, modalities=readings, tasks={}, split=None, known=True)
+    config = experiment.data.source
+    ungrouped = config.model_copy(update={"group": None})
+    if isinstance(data, str | Path):
+        source = _source(_moved(ungrouped, Path(data)), None)
+    else:
+        in_memory = sources.parse({"kind": IN_MEMORY, "id": getattr(config, "id", "id")})
+        source = _source(in_memory, data)
+    return prepare_store(plan, source, folder, memory_limit=experiment.data.memory_limit)
+
+
+def _source(config: SourceConfig, data: Any) -> Source:
+    if (config.kind == IN_MEMORY) != (data is not None):
+        came = "none came" if data is None else f"the source is {config.kind!r}"
+        raise ConfigError(
+            f"data.source: tables are passed from Python where the source is of kind {IN_MEMORY!r}; {came}"
+        )
+    return sources.build(config) if data is None else sources.build(config, data)
+
+
+def _moved(config: SourceConfig, path: Path) -> SourceConfig:
+    """The same source, reading from elsewhere."""
+    place = sources.component_class(config.kind).place
+    if place is None:
+        raise ConfigError(
+            f"--input {path}: the model was trained on tables in memory; predict from Python, with "
+            "`Run(…).model().predict(tables)`"
+        )
+    if not path.exists():
+        raise DataError(f"--input {path}: no such file or folder")
+    return config.model_copy(update={place: path.resolve()})
