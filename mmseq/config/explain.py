@@ -59,10 +59,11 @@ def _way(loc: Loc, kind: str, tree: Any) -> Loc:
         return (*_way(loc[:-1], "", tree), loc[-1])
     way: Loc = ()
     for part in loc:
-        if (isinstance(tree, dict) and part in tree) or (
-            isinstance(tree, list) and isinstance(part, int) and part < len(tree)
-        ):
-            way, tree = (*way, part), tree[part]
+        known: Any = (
+            tree if isinstance(tree, dict) else dict(enumerate(tree)) if isinstance(tree, list) else {}
+        )
+        if part in known:
+            way, tree = (*way, part), known[part]
     return way
 
 
