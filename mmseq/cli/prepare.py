@@ -20,5 +20,5 @@ def command(
     store = prepare(load_config(config, override, plugin))
     print(f"{len(store.ids):,} samples, {store.lengths.sum():,} steps in {store.path}")
     for name, entry in {**store.manifest.modalities, **store.manifest.tasks}.items():
-        counts = ", ".join(f"{what} {n:,}" for what, n in entry.report.items())
+        counts = ", ".join(f"{what} {n:,}" for what, n in entry.report.items() if n)
         print(f"  {name}: {entry.n_rows:,} rows kept; {counts}")

@@ -75,12 +75,15 @@ class Source(ABC):
         id: name of the sample id column, the same in every table.
         group: column (of the table `samples`, or of any table that has it) that must not straddle splits.
         missing: what stands for a missing value where a cell is text.
-        open_world: a table that is not there is an empty one, where the model already knows it.
+        samples: a table with one row a sample, where the source has one of its own accord.
+        open_world: a table of which nothing is there is an empty one, for a model that knows it.
     """
 
     id: str
     group: str | None
     missing: Sequence[str] = ("",)
+    samples: str | None = None
+    place: ClassVar[str | None] = None
     open_world: ClassVar[bool] = False
 
     @abstractmethod

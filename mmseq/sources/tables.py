@@ -31,6 +31,8 @@ class TablesConfig(SourceConfig):
 class TablesSource(Source):
     """CSV, Parquet and JSONL files, the text ones plain or gzipped."""
 
+    place = "root"
+
     def __init__(self, *, root: Path, id: str, group: str | None, missing: list[str]) -> None:
         self.root = Path(root)
         self.id = id
