@@ -28,10 +28,13 @@ __all__ = [
     "HeadConfig",
     "LabelConfig",
     "Labels",
+    "Monitor",
     "Spec",
     "fill_unobserved",
     "heads",
 ]
+
+Monitor = tuple[str, Literal["max", "min"]]
 
 
 class Spec(BaseModel):
@@ -51,7 +54,7 @@ class Head(nn.Module):
     """
 
     Spec: ClassVar[type[BaseModel]]
-    monitor: tuple[str, Literal["max", "min"]]
+    monitor: Monitor
 
     @classmethod
     @abstractmethod

@@ -16,7 +16,7 @@ from torchmetrics import Metric
 from mmseq.batch import Target
 from mmseq.heads import ColumnConfig, Encoded, Head, Labels, Spec, heads
 from mmseq.heads.labels import natural_order
-from mmseq.heads.metrics import Accuracy, Average, MacroAuprc, MacroAuroc, MacroF1
+from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
 from mmseq.sources import Reading
 
 
@@ -47,7 +47,8 @@ class ClassificationHead(Head):
     Source: Szegedy et al. 2016, "Rethinking the Inception architecture", section 7.
 
     Metrics: `accuracy`, `f1_macro`, `auroc` and `auprc` (each class against the rest, and their mean
-    over classes that occur; of two classes, the positive one), `nll` (mean −log p of the true class).
+    over classes that occur; of two classes, the positive one; of more than 64 classes, neither), `nll`
+    (mean −log p of the true class).
     """
 
     Spec = ClassSpec
@@ -137,8 +138,7 @@ class ClassificationHead(Head):
         return {
             "accuracy": Accuracy(),
             "f1_macro": MacroF1(len(self.spec.classes)),
-            "auroc": MacroAuroc(ranked),
-            "auprc": MacroAuprc(ranked),
+            **rankings(ranked),
             "nll": Average(),
         }
 
@@ -152,7 +152,7 @@ class ClassificationHead(Head):
         ranked = slice(1, None) if self.is_binary else slice(None)
         metrics["accuracy"].update(answer == target.value)
         metrics["f1_macro"].update(predicted, truth)
-        for name in ("auroc", "auprc"):
+        for name in metrics.keys() & {"auroc", "auprc"}:
             metrics[name].update(log_p.exp()[:, ranked], truth[:, ranked])
         metrics["nll"].update(-log_p.gather(1, target.value[:, None]))
 

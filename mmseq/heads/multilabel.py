@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 from mmseq.batch import Target
-from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Monitor, Spec, heads
 from mmseq.heads.labels import encode_numbers
-from mmseq.heads.metrics import Accuracy, Average, MacroAuprc, MacroAuroc, MacroF1
+from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
 from mmseq.sources import Reading
 
 
@@ -40,11 +40,12 @@ class MultilabelHead(Head):
     """One logit and binary cross-entropy a label, each masked where it is missing.
 
     Metrics: `f1_macro` (mean over labels of the F1 of "yes" at p ≥ 0.5), `accuracy` (of all cells),
-    `auroc` and `auprc` (mean over labels of which both answers occur), `nll` (mean −log p a cell).
+    `auroc` and `auprc` (mean over labels of which both answers occur; of more than 64 labels,
+    neither), `nll` (mean −log p a cell).
     """
 
     Spec = MultilabelSpec
-    monitor = ("auroc", "max")
+    monitor: Monitor = ("auroc", "max")
 
     def __init__(self, spec: MultilabelSpec, hidden: int) -> None:
         super().__init__()
@@ -55,6 +56,8 @@ class MultilabelHead(Head):
         self.linear = nn.Linear(hidden, len(spec.columns))
         with torch.no_grad():
             self.linear.bias.copy_(rates.logit())
+        if "auroc" not in self.metrics():
+            self.monitor = ("nll", "min")
 
     rates: Tensor
 
@@ -103,8 +106,7 @@ class MultilabelHead(Head):
         return {
             "f1_macro": MacroF1(n_labels),
             "accuracy": Accuracy(),
-            "auroc": MacroAuroc(n_labels),
-            "auprc": MacroAuprc(n_labels),
+            **rankings(n_labels),
             "nll": Average(n_labels),
         }
 
@@ -115,7 +117,7 @@ class MultilabelHead(Head):
         predicted = probability >= 0.5
         metrics["f1_macro"].update(predicted, truth, target.observed)
         metrics["accuracy"].update(predicted == truth, target.observed)
-        for name in ("auroc", "auprc"):
+        for name in metrics.keys() & {"auroc", "auprc"}:
             metrics[name].update(probability, truth, target.observed)
         metrics["nll"].update(self.loss(parameters, target), target.observed)
 

@@ -6,13 +6,14 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmseq.batch import Target
-from mmseq.heads import Head, HeadConfig, Labels
+from mmseq.heads import HeadConfig, Labels
 from mmseq.testing.compare import finite, gradients, require, require_close, require_same
 from mmseq.testing.head_examples import Example, example
 
@@ -67,12 +68,12 @@ class _Trial:
         losses = [self.head.loss_sum(self.head(h), t) for h, t in zip(hiddens, targets, strict=True)]
         total = torch.stack(losses).sum()
         total.backward()
-        weight = sum(self.head.weights(target).double().sum() for target in targets)
+        weight = torch.stack([self.head.weights(target).double().sum() for target in targets]).sum()
         own = torch.cat([torch.zeros(0, HIDDEN) if h.grad is None else h.grad for h in hiddens])
         weights = {f"gradient of {name}": grad for name, grad in gradients(self.head).items()}
         return {
             "loss": total.detach(),
-            "weight": torch.as_tensor(weight),
+            "weight": weight,
             "gradient of hidden": own,
             **weights,
         }
@@ -134,7 +135,7 @@ def _check_split(trial: _Trial) -> None:
     whole = trial.learn([trial.part(slice(0, n))])
     cuts = {"in parts of one": [*range(n + 1)], "in unequal parts": [0, 0, 1, n // 2, n - 2, n, n]}
     for how, cut in cuts.items():
-        parts = [trial.part(slice(a, b)) for a, b in zip(cut, cut[1:], strict=False)]
+        parts = [trial.part(slice(a, b)) for a, b in pairwise(cut)]
         remedy = "return sums, never means, and let no label's loss depend on another's"
         rule = f"a batch {how} sums to what it is as a whole"
         require_same(trial.learn(parts), whole, trial.head, rule, remedy)
@@ -170,9 +171,9 @@ def _check_nothing(trial: _Trial) -> None:
     with torch.no_grad():
         trial.head.score(metrics, trial.head(hidden), target)
     for name, metric in metrics.items():
-        value = float(metric.compute())
+        score = float(metric.compute())
         rule, remedy = "a metric of no labels is NaN", "divide sums by their count"
-        require(math.isnan(value), trial.head, rule, f"{name} is {value}", remedy)
+        require(math.isnan(score), trial.head, rule, f"{name} is {score}", remedy)
 
 
 def _check_unobserved(trial: _Trial) -> None:
@@ -181,8 +182,8 @@ def _check_unobserved(trial: _Trial) -> None:
     if target.observed is None:
         return
     expected = trial.learn([(trial.hidden, target)])
-    for filling in (torch.nan, 1e30):
-        filled = torch.where(target.observed, target.value, filling)
+    for filling in (math.nan, 1e30):
+        filled = target.value.masked_fill(~target.observed, filling)
         found = trial.learn([(trial.hidden, replace(target, value=filled))])
         rule = f"a cell that is not observed changes nothing, even where it holds {filling}"
         remedy = "weigh it by 0, and keep its value out of the loss"
@@ -220,7 +221,7 @@ def _check_metrics(trial: _Trial) -> None:
     values = []
     for cut in ([0, n], [0, 0, 3, n // 2, n // 2, n]):
         metrics = head.metrics()
-        for a, b in zip(cut, cut[1:], strict=False):
+        for a, b in pairwise(cut):
             hidden, target = trial.part(slice(a, b))
             with torch.no_grad():
                 head.score(metrics, head(hidden), target)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from mmseq.heads.metrics import R2, Accuracy, Average, MacroAuroc, MacroF1, Rmse
+
+
+def test_average_leaves_out_columns_without_labels() -> None:
+    metric = Average(3)
+    metric.update(torch.tensor([[1.0, 5, 9]]), torch.tensor([[True, True, False]]))
+    metric.update(torch.tensor([[3.0, math.nan, math.nan]]), torch.tensor([[True, False, False]]))
+    assert float(metric.compute()) == (2 + 5) / 2
+
+
+def test_rmse_is_the_mean_of_roots() -> None:
+    metric = Rmse(2)
+    metric.update(torch.tensor([[1.0, 9], [7, 9]]))
+    assert float(metric.compute()) == 2.5
+
+
+def test_f1_leaves_out_what_never_occurs() -> None:
+    metric = MacroF1(3)
+    metric.update(torch.tensor([[True, False, False]]), torch.tensor([[False, True, False]]))
+    assert float(metric.compute()) == 0
+    metric.update(torch.tensor([[True, False, False]]), torch.tensor([[True, False, False]]))
+    assert float(metric.compute()) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_r2_far_from_zero_keeps_its_digits() -> None:
+    truth = 1e9 + torch.arange(5.0, dtype=torch.float64)[:, None]
+    metric = R2([1e9])
+    metric.update(truth + 1, truth)
+    assert float(metric.compute()) == pytest.approx(1 - 5 / 10)
+
+
+def test_r2_of_equal_labels_is_none() -> None:
+    metric = R2([0.0, 0.0])
+    metric.update(torch.tensor([[1.0, 1], [2, 2]]), torch.tensor([[0.1, 1], [0.1, 2]]))
+    assert float(metric.compute()) == 1  # of the second column alone
+    metric = R2([0.0])
+    metric.update(torch.tensor([[1.0]] * 3), torch.tensor([[0.1]] * 3))
+    assert math.isnan(float(metric.compute()))
+
+
+def test_ranking_needs_both_answers() -> None:
+    metric = MacroAuroc(2)
+    truth = torch.tensor([[True, True], [False, True]])
+    metric.update(torch.tensor([[0.9, 0.1], [0.2, 0.3]]), truth)
+    assert float(metric.compute()) == 1
+    metric.update(torch.tensor([[0.0, 0.2]]), ~truth[:1], torch.tensor([[False, False]]))
+    assert float(metric.compute()) == 1
+
+
+def test_accuracy_of_observed_cells() -> None:
+    metric = Accuracy()
+    metric.update(torch.tensor([[True, False]]), torch.tensor([[True, False]]))
+    assert float(metric.compute()) == 1

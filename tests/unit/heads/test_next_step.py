@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from mmseq.batch import Target
+from mmseq.errors import ConfigError
+from mmseq.heads.next_step import NextStepConfig, NextStepHead, NextStepSpec, PartSpec
+from mmseq.modalities import Part
+from mmseq.testing.head_examples import NextParts, next_target
+
+CONFIG = NextStepConfig(kind="next_step", modality="flights")
+
+
+def _head(**options: Any) -> NextStepHead:
+    torch.manual_seed(0)
+    return NextStepHead(NextStepHead.fit(CONFIG, NextParts()), 4, **options)
+
+
+class Silent:
+    def next_parts(self) -> None:
+        return None
+
+
+class Waits:
+    def next_parts(self) -> list[Part]:
+        return [Part("wait", "classification", {"classes": ["a", "b"], "counts": [1, 1]}, {}, 0, 1)]
+
+
+def test_modality_without_a_distribution() -> None:
+    with pytest.raises(ConfigError, match="modality 'flights' has no distribution of its next event"):
+        NextStepHead.fit(CONFIG, Silent())
+
+
+def test_column_with_the_name_of_the_time() -> None:
+    assert NextStepHead.fit(CONFIG, Waits()).parts[0].name == "wait"
+    with pytest.raises(ConfigError, match="'flights' has a column 'wait'"):
+        NextStepHead.fit(CONFIG.model_copy(update={"time": True}), Waits())
+
+
+def test_predictions_are_named_by_part() -> None:
+    columns = _head(time=True).decode(torch.zeros(2, 4 + 3 + 2))
+    assert [*columns] == [
+        *("a", "a.scale", "b", "b.scale", "c", "c.p_x", "c.p_y", "c.p_z", "wait", "wait.scale")
+    ]
+
+
+def test_loss_is_that_of_the_parts_side_by_side() -> None:
+    head, target = _head(time=True), next_target()
+    parameters = head(torch.randn(len(target), 4))
+    numbers, category, wait = head.heads
+    loss, weights = head.loss(parameters, target), head.weights(target)
+    assert loss.shape == weights.shape == (len(target), 4)
+    first = numbers.loss(parameters[:, :4], Target(target.where, target.value[:, :2]))
+    second = category.loss(parameters[:, 4:7], Target(target.where, target.value[:, 2].long()))
+    assert target.wait is not None
+    third = wait.loss(parameters[:, 7:], Target(target.where, target.wait[:, None]))
+    torch.testing.assert_close(loss, torch.cat([first, second[:, None], third], 1))
+    assert target.observed is not None
+    assert torch.equal(weights[:, :3], target.observed.float()) and bool((weights[:, 3] == 1).all())
+    assert head.weights(replace(target, observed=None)).sum() == 4 * len(target)
+
+
+def test_unobserved_cells_may_hold_anything() -> None:
+    head, target = _head(), next_target()
+    parameters = head(torch.randn(len(target), 4)).detach().requires_grad_()
+    assert target.observed is not None
+    filled = replace(target, value=target.value.masked_fill(~target.observed, math.nan))
+    head.loss_sum(parameters, filled).backward()
+    assert parameters.grad is not None
+    hidden_class = ~target.observed[:, 2]
+    assert not parameters.grad[hidden_class, 4:].any() and parameters.grad[~hidden_class, 4:].any()
+    assert not parameters.grad[:, 0][~target.observed[:, 0]].any()
+
+
+def test_baseline_is_the_last_value() -> None:
+    head = _head(time=True)
+    value = torch.tensor([[3.0, -1.0, 0.0]] * 2)
+    previous = torch.tensor([[5.0, math.nan, 1.0], [math.nan, 2.0, math.nan]])
+    target = Target(torch.arange(2), value, previous=previous, wait=torch.tensor([1.0, 1.0]))
+    columns = head.decode(head.baseline(target))
+    assert columns["a"] == pytest.approx([5, 1]) and columns["b"] == pytest.approx([-2, 2])
+    assert columns["c"].tolist() == ["y", "x"]
+    assert columns["wait"] == pytest.approx([0, 0])  # e⁰ − 1, the mean of its facts
+
+
+def test_codes_as_whole_numbers_and_several_events_a_step() -> None:
+    labels = {"columns": ["x", "y"], "rates": [0.5, 0.5]}
+    classes = {"classes": ["x", "y", "z"], "counts": [1, 1, 1]}
+    spec = NextStepSpec(
+        parts=[
+            PartSpec(name="c", kind="classification", spec=classes, options={}, first=0, last=1),
+            PartSpec(name="d", kind="multilabel", spec=labels, options={}, first=1, last=3),
+        ]
+    )
+    head = NextStepHead(spec, 4)
+    target = Target(torch.arange(2), torch.tensor([[2, 0, 1], [1, 1, 1]]))
+    loss = head.loss(torch.zeros(2, 5), target)
+    expected = torch.tensor([[math.log(3), math.log(2), math.log(2)]] * 2)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_metrics_leave_out_what_a_part_does_not_observe() -> None:
+    head = _head()
+    value = torch.tensor([[1.0, -2.0, 0.0], [0.0, 0.0, 1.0]])
+    observed = torch.tensor([[True, True, False], [False, False, True]])
+    parameters = torch.zeros(2, 7)
+    parameters[:, 5] = 9.0
+    metrics = head.metrics()
+    head.score(metrics, parameters, Target(torch.arange(2), value, observed))
+    assert float(metrics["c.accuracy"].compute()) == 1.0
+    assert float(metrics["mae"].compute()) == 0.0
+    gaussian = math.log(2 * math.pi) / 2
+    near_zero = -float(torch.tensor([0.0, 9.0, 0.0]).log_softmax(0)[1])
+    assert float(metrics["loss"].compute()) == pytest.approx((2 * gaussian + near_zero) / 3)
+
+
+def test_time_needs_the_wait() -> None:
+    target = replace(next_target(), wait=None)
+    with pytest.raises(ValueError, match="the target has no wait"):
+        _head(time=True).weights(target)
