@@ -106,6 +106,7 @@ def labels_of(store: Store, task: str, arrays: Mapping[str, np.ndarray]) -> Labe
         arrays.get("values", np.zeros((n, 0), np.float32)),
         arrays["code"][:, 0] if "code" in arrays else np.zeros(0, np.int32),
         vocabularies[0] if vocabularies else (),
+        task,
     )
 
 

@@ -91,7 +91,8 @@ class RegressionHead(Head):
     @classmethod
     def fit(cls, config: RegressionConfig, facts: Labels) -> RegressionSpec:
         check_numbers(facts, config.transform)
-        values = np.log1p(facts.values) if config.transform else facts.values
+        values = facts.values.astype(np.float64)
+        values = np.log1p(values) if config.transform else values
         mean, std = zip(*(standard(facts, values, c) for c in range(len(facts.columns))), strict=True)
         return RegressionSpec(columns=list(facts.columns), mean=list(mean), std=list(std))
 
