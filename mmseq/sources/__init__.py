@@ -9,9 +9,10 @@ from typing import ClassVar
 
 from duckdb import DuckDBPyConnection
 
+from mmseq.errors import DataError
 from mmseq.registry import ComponentConfig, Registry
 
-__all__ = ["Pivot", "Reading", "Source", "SourceConfig", "Table", "sources"]
+__all__ = ["AbsentTable", "Pivot", "Reading", "Source", "SourceConfig", "Table", "sources"]
 
 
 class SourceConfig(ComponentConfig):
@@ -68,6 +69,10 @@ class Table:
     located: str
 
 
+class AbsentTable(DataError):
+    """There is no table of that name."""
+
+
 class Source(ABC):
     """Raw data as named tables, each with the column that tells samples apart.
 
@@ -76,7 +81,7 @@ class Source(ABC):
         group: column (of the table `samples`, or of any table that has it) that must not straddle splits.
         missing: what stands for a missing value where a cell is text.
         samples: a table with one row a sample, where the source has one of its own accord.
-        open_world: a table of which nothing is there is an empty one, for a model that knows it.
+        open_world: a table or column that is nowhere to be seen may just have no value in these data.
     """
 
     id: str
@@ -84,11 +89,11 @@ class Source(ABC):
     missing: Sequence[str] = ("",)
     samples: str | None = None
     place: ClassVar[str | None] = None
-    open_world: ClassVar[bool] = False
+    open_world: bool = False
 
     @abstractmethod
     def table(self, connection: DuckDBPyConnection, name: str) -> Table:
-        """Opens a table. Raises DataError where there is none of that name, or where it has no rows."""
+        """Opens a table. Raises AbsentTable where there is none of that name."""
 
     @abstractmethod
     def fingerprint(self, names: list[str]) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 from mmseq.config.paths import YamlPath
 from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
-from mmseq.sources import Source, SourceConfig, Table, sources
+from mmseq.sources import AbsentTable, Source, SourceConfig, Table, sources
 from mmseq.sources.files import READERS, digest_files, open_file
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
@@ -42,7 +42,7 @@ class TablesSource(Source):
     def table(self, connection: DuckDBPyConnection, name: str) -> Table:
         path = self._path(name)
         if not path.is_file():
-            raise DataError(
+            raise AbsentTable(
                 f"{path}: a table must be a file below `root`; there is none"
                 f"{did_you_mean(name, self._names()) or '; put it there or correct the name'}"
             )

@@ -39,7 +39,7 @@ def find_bounds(
     anchor: str | None,
     width: float | None,
 ) -> Bounds:
-    """Events count until `until`, and where there is an anchor until its last step; labels from the first step.
+    """Events count until `until`, and until the anchor's last step; labels count from the first step.
 
     Args:
         until: each sample's last time.

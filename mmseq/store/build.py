@@ -14,7 +14,7 @@ from jaxtyping import Int64
 from mmseq.sources import Source
 from mmseq.store.bounds import Bounds, find_bounds
 from mmseq.store.check import check_rows
-from mmseq.store.clock import clock_of
+from mmseq.store.clock import Clock, clock_of
 from mmseq.store.content import Content, content_of
 from mmseq.store.ingest import ingest
 from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
@@ -50,7 +50,7 @@ def build(
     width = None if plan.resolution is None else plan.resolution * (1e9 if clock == "moment" else 1 / unit)
     bounds = find_bounds(connection, modalities, tasks, samples.until, plan.anchor, width)
     check_rows(connection, plan, contents, bounds)
-    shards = cut(sum(bounds.counts[name] for name in modalities), shard_events)
+    shards = cut(np.sum([bounds.counts[name] for name in modalities], axis=0), shard_events)
     for shard in range(len(shards)):
         shard_folder(root, shard).mkdir()
     counts: Counts = {}
@@ -80,7 +80,7 @@ def cut(events: Int64[np.ndarray, "sample"], shard_events: int) -> Shards:
 
 def _finish(
     root: Path, plan: Plan, samples: Samples, contents: Mapping[str, Content], counts: Counts, shards: Shards,
-    timelines: Sequence[ShardTimeline], bounds: Bounds, clock: str, fingerprint: str,
+    timelines: Sequence[ShardTimeline], bounds: Bounds, clock: Clock, fingerprint: str,
 ) -> None:  # fmt: skip
     """Writes what stands beside the shards, and the manifest last."""
     empty = np.zeros(0, np.int64)

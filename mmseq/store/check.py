@@ -39,9 +39,9 @@ def _check_single(connection: DuckDBPyConnection, content: Content, bounds: Boun
     query = f"SELECT id FROM samples WHERE sample = {twice[0]}"
     (id,) = only_row(connection, query)
     raise DataError(
-        f"{content.raw.table.where} {rows_of(connection, content.raw, id)}: without a time column, {content.name!r} "
-        f"has one row a sample; sample {id!r} has {bounds.counts[content.name][twice[0]]}; drop all but one, or "
-        "name the `time` column"
+        f"{content.raw.table.where} {rows_of(connection, content.raw, id)}: without a time column, "
+        f"{content.name!r} has one row a sample; sample {id!r} has {bounds.counts[content.name][twice[0]]}; "
+        "drop all but one, or name the `time` column"
     )
 
 
@@ -53,15 +53,15 @@ def _raise_absent(connection: DuckDBPyConnection, content: Content, count: int) 
         "ORDER BY rowid LIMIT 1",
     )
     raise DataError(
-        f"{raw.table.where} {rows_of(connection, raw, id, limit=1)}, column {raw.cells['id'].column!r}: a label is "
-        f"for a sample that exists; task {content.name!r} has {count} that are not, first {id!r}; drop them, or "
-        "set data.absent_labels: drop"
+        f"{raw.table.where} {rows_of(connection, raw, id, limit=1)}, column {raw.cells['id'].column!r}: "
+        f"a label is for a sample that exists; {count} labels of task {content.name!r} are not, the first "
+        f"for {id!r}; drop them, or set data.absent_labels: drop"
     )
 
 
 def _raise_empty(content: Content, what: str, report: Mapping[str, int]) -> None:
     dropped = ", ".join(f"{count} {why}" for why, count in report.items() if count and why != "rows")
     raise DataError(
-        f"{content.raw.table.where}: {content.name!r} needs at least one {what}; of {report['rows']} rows none is "
-        f"left{f' ({dropped})' if dropped else ''}; check ids, times and data.until"
+        f"{content.raw.table.where}: {content.name!r} needs at least one {what}; of {report['rows']} rows "
+        f"none is left{f' ({dropped})' if dropped else ''}; check ids, times and data.until"
     )

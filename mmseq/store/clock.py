@@ -26,7 +26,7 @@ def clock_of(plan: Plan, raws: Mapping[str, Raw]) -> Clock:
             places.setdefault(kind, f"{who} ({raw.table.where}, column {reading.time!r})")
     if len(places) > 1:
         raise DataError(
-            f"timeline: all times are numbers, or all are dates and times; numbers came in {places['clock']} and "
-            f"dates in {places['moment']}; convert one of them"
+            "timeline: all times are numbers, or all are dates and times; numbers came in "
+            f"{places['clock']} and dates in {places['moment']}; convert one of them"
         )
     return "moment" if "moment" in places else "number"

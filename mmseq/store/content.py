@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from duckdb import DuckDBPyConnection
 
@@ -15,6 +16,8 @@ from mmseq.store.precision import needs_float64
 from mmseq.store.query import first_column
 from mmseq.store.raw import Raw
 from mmseq.store.samples import ordered
+
+Dtype = Literal["float32", "float64"]
 
 __all__ = ["Content", "content_of"]
 
@@ -40,7 +43,7 @@ class Content:
     raw: Raw
     numbers: tuple[str, ...]
     vocabularies: tuple[tuple[str, ...], ...]
-    dtype: str
+    dtype: Dtype
     fields: tuple[str, ...]
     condition: str = "true"
 
@@ -66,7 +69,7 @@ def content_of(
     if reading.pivot is not None:
         return _pivoted(connection, name, reading, raw, known=known)
     numbers = [raw.find(column, "number") for column in reading.numbers]
-    dtype = "float64" if any(needs_float64(connection, raw.name, c) for c in numbers) else "float32"
+    dtype = _dtype(any(needs_float64(connection, raw.name, c) for c in numbers))
     words = [raw.find(column, "code") for column in reading.codes]
     vocabularies = tuple(_vocabulary(connection, raw.name, c) for c in words)
     codes = [
@@ -85,17 +88,20 @@ def _pivoted(
     absent = [column for column in reading.numbers if column not in found]
     if absent and not known:
         raise DataError(
-            f"{raw.table.where}, column {reading.pivot.code!r}: modality {name!r} wants the code {absent[0]!r}, "
-            f"which no row has{did_you_mean(absent[0], found)}; codes: {', '.join(found[:20])}"
+            f"{raw.table.where}, column {reading.pivot.code!r}: modality {name!r} reads the code "
+            f"{absent[0]!r}; no row has it{did_you_mean(absent[0], found)}; codes: {', '.join(found[:20])}"
         )
     columns = reading.numbers or found
     wanted = ", ".join(map(text, columns)) or "NULL"
     condition = f"{code} IN ({wanted}) AND NOT isnan({value})"
-    wide = needs_float64(connection, f"(SELECT * FROM {raw.name} WHERE {condition})", value, by=code)
+    rows = f"(SELECT * FROM {raw.name} WHERE {condition})"
+    dtype = _dtype(needs_float64(connection, rows, value, by=code))
     index = _code(connection, f"{name}:pivot", code, columns)
-    return Content(
-        name, reading, raw, columns, (), "float64" if wide else "float32", (index, value), condition
-    )
+    return Content(name, reading, raw, columns, (), dtype, (index, value), condition)
+
+
+def _dtype(is_wide: bool) -> Dtype:
+    return "float64" if is_wide else "float32"
 
 
 def _vocabulary(connection: DuckDBPyConnection, table: str, column: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -15,16 +16,16 @@ from mmseq.store.raw import Raw
 
 
 def collect_groups(
-    connection: DuckDBPyConnection, source: Source, raws: Mapping[str, Raw], ids: Sequence[str]
+    connection: DuckDBPyConnection, source: Source, raws: Mapping[str, Raw]
 ) -> tuple[Int32[np.ndarray, "sample"] | None, list[str]]:
     """Each sample's group as a code, and the groups' names; (None, []) where none are configured.
 
     Raises:
         DataError: a sample has no group, or several.
     """
-    if source.group is None:
-        return None, []
     having = [raw for raw in raws.values() if any(_is_group(source, raw, name) for name in raw.cells)]
+    if source.group is None or not having:  # new data for a model need no groups
+        return None, []
     pairs = " UNION ".join(
         f"SELECT id, {raw.find(source.group, 'code')} AS name FROM {raw.name}" for raw in having
     )
@@ -34,10 +35,9 @@ def collect_groups(
     ).fetchall()
     for id, n_names, n_rows, first, last in found:
         if n_names != 1 or n_rows != 1:
-            _raise(connection, source.group, having, id, "no group" if not n_names else (first, last))
+            _raise(connection, source.group, having, id, [first, last] if n_names > 1 else [first])
     names, codes = np.unique(np.array([row[3] for row in found]), return_inverse=True)
-    assert len(codes) == len(ids)
-    return codes.astype(np.int32), names.tolist()
+    return codes.astype(np.int32), [str(name) for name in names]
 
 
 def _is_group(source: Source, raw: Raw, name: str) -> bool:
@@ -45,13 +45,11 @@ def _is_group(source: Source, raw: Raw, name: str) -> bool:
 
 
 def _raise(
-    connection: DuckDBPyConnection, group: str, having: Sequence[Raw], id: str, came: str | tuple[str, str]
-) -> None:
+    connection: DuckDBPyConnection, group: str, having: Sequence[Raw], id: str, names: list[str | None]
+) -> NoReturn:
     places = [f"{raw.table.where} {rows}" for raw in having if (rows := rows_of(connection, raw, id))]
-    what = (
-        came if isinstance(came, str) else f"{came[0]!r} and {came[1] if came[0] != came[1] else 'nothing'!r}"
-    )
+    came = " and ".join(map(repr, names)) if len(names) > 1 else "none, at least in one row"
     raise DataError(
-        f"{'; '.join(places) or having[0].table.where}, column {group!r}: every sample is in one group; sample "
-        f"{id!r} has {what}; correct it"
+        f"{'; '.join(places) or having[0].table.where}, column {group!r}: every sample is in one group; "
+        f"sample {id!r} has {came}; correct it"
     )

@@ -9,7 +9,7 @@ import duckdb
 
 from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
-from mmseq.sources import Source, Table
+from mmseq.sources import AbsentTable, Source, Table
 from mmseq.store.cells import Cell, Kind, quoted
 from mmseq.store.locate import first_lines, raise_bad_cell
 from mmseq.store.plan import Plan
@@ -32,10 +32,13 @@ def ingest(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source) ->
     Raises:
         DataError: a table or column is not there, a table has no rows, or a cell breaks its rule.
     """
-    raws = {}
+    raws: dict[str, Raw] = {}
     opened = {name: _open(connection, plan, source, name) for name in plan.tables()}
     for name, uses in _uses(plan, source, opened).items():
-        raw = Raw(f"raw_{len(raws)}", opened[name])
+        table = opened[name]
+        if plan.known and source.open_world:
+            table = _lacking(table, [use.column for use in uses])
+        raw = Raw(f"raw_{len(raws)}", table)
         types = _types(connection, raw.table)
         for use in uses:
             _check_column(raw.table, use, types)
@@ -50,8 +53,25 @@ def ingest(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source) ->
 def _open(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source, name: str) -> Table:
     try:
         return source.table(connection, name)
+    except AbsentTable:
+        if not (plan.known and source.open_world):
+            raise
+        nothing = "SELECT '' AS mmseq_nothing WHERE false"
+        return Table(nothing, f"table {name!r}", (), f"SELECT '' AS mmseq_row, * FROM ({nothing})")
     except duckdb.Error as error:
         raise DataError(f"table {name!r}: cannot be read; {first_lines(error)}; check the file") from error
+
+
+def _lacking(table: Table, columns: Iterable[str]) -> Table:
+    """The table with every column, missing throughout where there is none."""
+    absent = tuple(dict.fromkeys(column for column in columns if column not in table.columns))
+    empty = "".join(f", NULL::VARCHAR AS {quoted(column)}" for column in absent)
+    return Table(
+        f"SELECT *{empty} FROM ({table.sql})",
+        table.where,
+        table.columns + absent,
+        f"SELECT *{empty} FROM ({table.located})",
+    )
 
 
 def _uses(plan: Plan, source: Source, opened: Mapping[str, Table]) -> dict[str, list[Use]]:
@@ -81,7 +101,7 @@ def _with_group(plan: Plan, source: Source, opened: Mapping[str, Table]) -> list
     having = [name for name, table in opened.items() if source.group in table.columns]
     if plan.samples in having:
         return [str(plan.samples)]
-    if not having:
+    if not having and not plan.known:
         columns = {c for table in opened.values() for c in table.columns}
         raise DataError(
             f"data.source.group: some table must have the column {source.group!r}; none of "

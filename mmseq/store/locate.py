@@ -32,7 +32,8 @@ def raise_bad_cell(connection: duckdb.DuckDBPyConnection, raw: Raw, error: duckd
 
 def rows_of(connection: duckdb.DuckDBPyConnection, raw: Raw, id: str, limit: int = 2) -> str:
     """`row 3 and row 7`: where a sample's first rows stand."""
-    query = f"SELECT mmseq_row FROM ({raw.table.located}) WHERE {raw.cells['id'].value()} = {text(id)} LIMIT {limit}"
+    is_id = f"{raw.cells['id'].value()} = {text(id)}"
+    query = f"SELECT mmseq_row FROM ({raw.table.located}) WHERE {is_id} LIMIT {limit}"
     return " and ".join(first_column(connection, query))
 
 

@@ -13,6 +13,8 @@ from mmseq.store.layout import MANIFEST, MANIFEST_DIGEST
 from mmseq.store.npy import digest
 from mmseq.store.plan import SCHEMA
 
+REMEDY = "delete the store and prepare again"
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -107,21 +109,16 @@ def read_manifest(root: Path) -> Manifest:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            f"{error.filename}: a store needs this file; {error.strerror}; delete the store and prepare again"
+            f"{error.filename}: a store needs this file; {error.strerror}; {REMEDY}"
         ) from error
     if said != f"{digest(path)}  {MANIFEST}\n".encode():
-        raise CheckpointError(
-            f"{path}: must be as {MANIFEST_DIGEST} says; it was altered; delete the store and prepare again"
-        )
+        raise CheckpointError(f"{path}: must be as {MANIFEST_DIGEST} says; it was altered; {REMEDY}")
     raw = json.loads(content)
     if raw.get("schema_version") != SCHEMA:
         raise CheckpointError(
-            f"{path}: this version reads stores of schema {SCHEMA}; this one is of {raw.get('schema_version')}; "
-            "delete the store and prepare again"
+            f"{path}: a store of schema {SCHEMA} can be read; {raw.get('schema_version')} came; {REMEDY}"
         )
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise CheckpointError(
-            f"{path}: {error.errors()[0]['msg']}; delete the store and prepare again"
-        ) from error
+        raise CheckpointError(f"{path}: {error.errors()[0]['msg']}; {REMEDY}") from error

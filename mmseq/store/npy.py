@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -40,23 +39,17 @@ class NpyWriter:
         self._file.write(_header((self.n_rows, *self.row), self.dtype))
         self._file.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> NpyWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close() if kind is None else self._file.close()
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
     facts = repr({"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
-    return (
-        npy_format.magic(1, 0)
-        + (HEADER - 10).to_bytes(2, "little")
-        + facts.ljust(HEADER - 11).encode()
-        + b"\n"
-    )
+    length = (HEADER - 10).to_bytes(2, "little")
+    return npy_format.magic(1, 0) + length + facts.ljust(HEADER - 11).encode() + b"\n"
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Some rows of one modality or task."""
+"""Some rows of one modality or task, on their way to the store."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Num, Shaped
 
+from mmseq.store.layout import ABSOLUTE_TIME
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -15,20 +17,27 @@ class Piece:
 
     Attributes:
         sample: of each row.
-        time: of each row, absolute; None where it has none.
-        arrays: by name, one row each: `values` and `code` (row, column), as the store holds them.
+        arrays: by name, one row each: `values` and `code` (row, column), as the store holds them, and
+            `ABSOLUTE_TIME`, where rows have a time.
     """
 
     sample: Int[np.ndarray, "row"]
-    time: Num[np.ndarray, "row"] | None
     arrays: dict[str, Shaped[np.ndarray, "row ..."]]
+
+    @property
+    def time(self) -> Num[np.ndarray, "row"] | None:
+        """Absolute; None where rows have none."""
+        return self.arrays.get(ABSOLUTE_TIME)
 
     def __len__(self) -> int:
         return len(self.sample)
 
-    def __getitem__(self, part: slice) -> Piece:
-        time = None if self.time is None else self.time[part]
-        return Piece(self.sample[part], time, {name: array[part] for name, array in self.arrays.items()})
+    def __getitem__(self, part: slice | Int[np.ndarray, "picked"]) -> Piece:
+        return Piece(self.sample[part], {name: array[part] for name, array in self.arrays.items()})
+
+    def __add__(self, other: Piece) -> Piece:
+        arrays = {name: np.concatenate([array, other.arrays[name]]) for name, array in self.arrays.items()}
+        return Piece(np.concatenate([self.sample, other.sample]), arrays)
 
 
 class Queue:

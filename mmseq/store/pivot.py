@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mmseq.store.layout import ABSOLUTE_TIME
 from mmseq.store.piece import Piece
 
 CELLS = 8_000_000  # of the wide table in memory at a time
@@ -30,7 +31,7 @@ class Pivot:
         """Long pieces → wide ones; a (sample, time) that straddles long pieces is one row."""
         rest: Piece | None = None
         for piece in long:
-            piece = piece if rest is None else _joined(rest, piece)
+            piece = piece if rest is None else rest + piece
             first = _first_rows(piece)
             yield from self._wide(piece[: first[-1]], first[:-1])
             rest = piece[first[-1] :]
@@ -55,8 +56,8 @@ class Pivot:
         sums = np.bincount(cell, weights=part.arrays["value"], minlength=size)
         with np.errstate(invalid="ignore"):
             values = (sums / counts).astype(self.dtype).reshape(len(first), self.n_columns)
-        time = None if piece.time is None else piece.time[first]
-        return Piece(piece.sample[first], time, {"values": values})
+        times = {} if piece.time is None else {ABSOLUTE_TIME: piece.time[first]}
+        return Piece(piece.sample[first], {"values": values, **times})
 
 
 def _first_rows(piece: Piece) -> np.ndarray:
@@ -65,11 +66,3 @@ def _first_rows(piece: Piece) -> np.ndarray:
     if piece.time is not None:
         new[1:] |= piece.time[1:] != piece.time[:-1]
     return np.flatnonzero(new)
-
-
-def _joined(first: Piece, second: Piece) -> Piece:
-    time = None
-    if first.time is not None and second.time is not None:
-        time = np.concatenate([first.time, second.time])
-    arrays = {k: np.concatenate([first.arrays[k], second.arrays[k]]) for k in first.arrays}
-    return Piece(np.concatenate([first.sample, second.sample]), time, arrays)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from mmseq.errors import ConfigError
@@ -55,6 +55,18 @@ class Plan:
         """The column that holds each sample's last time; None where `until` is a time itself."""
         is_column = isinstance(self.until, str) and not re.match(r"\d{4}-\d\d-\d\d", self.until)
         return str(self.until) if is_column else None
+
+    def for_new_data(self, columns: Mapping[str, tuple[str, ...]]) -> Plan:
+        """The plan by which a model reads new data: no labels, and the columns that it knows.
+
+        Args:
+            columns: of each modality, as the store that the model was trained on has them.
+        """
+        modalities = {
+            name: reading if reading.pivot is None else replace(reading, numbers=columns[name])
+            for name, reading in self.modalities.items()
+        }
+        return replace(self, modalities=modalities, tasks={}, split=None, known=True)
 
     def readings(self) -> Iterator[tuple[str, Reading]]:
         """What reads, as an error calls it, and what it reads."""
@@ -107,13 +119,22 @@ def _check(plan: Plan) -> None:
         )
     if both := sorted(plan.modalities.keys() & plan.tasks.keys()):
         raise ConfigError(f"tasks.{both[0]}: a modality has the same name; rename one of them")
-    if plan.samples is None:
-        for name, value in (("until", plan.until_column), ("split.column", plan.split)):
-            if value is not None:
-                raise ConfigError(
-                    f"data.{name}: {value!r} is a column of the table of samples, and there is none; "
-                    "name it as data.samples"
-                )
+
+
+def with_samples(plan: Plan, source: Source) -> Plan:
+    """The plan with the source's own table of samples, where none is named.
+
+    Raises:
+        ConfigError: a column of that table is named, and there is no such table.
+    """
+    plan = replace(plan, samples=plan.samples or source.samples)
+    for name, value in (("until", plan.until_column), ("split.column", plan.split)):
+        if value is not None and plan.samples is None:
+            raise ConfigError(
+                f"data.{name}: {value!r} is a column of the table of samples, and there is none; "
+                "name it as data.samples"
+            )
+    return plan
 
 
 def seconds(duration: str) -> float:

@@ -18,7 +18,7 @@ from mmseq.store.build import build
 from mmseq.store.layout import MANIFEST
 from mmseq.store.locate import first_lines
 from mmseq.store.npy import sync
-from mmseq.store.plan import Plan, fingerprint
+from mmseq.store.plan import Plan, fingerprint, with_samples
 from mmseq.store.read import Store
 
 BUILDING = ".building-"
@@ -46,6 +46,7 @@ def prepare(
         DataError: the data break a rule; nothing is left behind.
         CheckpointError: a finished store was altered.
     """
+    plan = with_samples(plan, source)
     name = fingerprint(plan, source)
     finished = folder / name
     if not (finished / MANIFEST).is_file():
@@ -55,7 +56,7 @@ def prepare(
                     build(connection, plan, source, root, shard_events=shard_events, fingerprint=name)
                 except duckdb.OutOfMemoryException as error:
                     raise DataError(
-                        f"data.memory_limit: {memory_limit} is too little here; {first_lines(error)}; raise it"
+                        f"data.memory_limit: {memory_limit} is too little; {first_lines(error)}; raise it"
                     ) from error
             _publish(root, finished)
     return Store.open(finished)

@@ -12,7 +12,7 @@ from jaxtyping import Int32, Int64, Integer, Shaped
 from mmseq.errors import CheckpointError
 from mmseq.store.gather import Gathered, gather
 from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
-from mmseq.store.manifest import File, Manifest, RowsEntry, read_manifest
+from mmseq.store.manifest import REMEDY, File, Manifest, RowsEntry, read_manifest
 from mmseq.store.npy import digest
 
 CHUNK_ROWS = 1_000_000
@@ -176,9 +176,7 @@ def check_size(path: Path, file: File) -> None:
     size = path.stat().st_size if path.is_file() else None
     if size != file.size:
         came = "it is missing" if size is None else f"it has {size}"
-        raise CheckpointError(
-            f"{path}: the manifest says {file.size} bytes; {came}; delete the store and prepare again"
-        )
+        raise CheckpointError(f"{path}: the manifest says {file.size} bytes; {came}; {REMEDY}")
 
 
 def check_file(path: Path, file: File) -> None:
@@ -186,7 +184,7 @@ def check_file(path: Path, file: File) -> None:
     check_size(path, file)
     if digest(path) != file.sha256:
         raise CheckpointError(
-            f"{path}: must have the sha256 that the manifest says; it was altered; delete the store and prepare again"
+            f"{path}: must have the sha256 that the manifest says; it was altered; {REMEDY}"
         )
 
 

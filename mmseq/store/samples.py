@@ -63,7 +63,7 @@ def collect_samples(
         f"FROM ({ids}) ORDER BY sample"
     )
     names = first_column(connection, "SELECT id FROM samples ORDER BY sample")
-    groups, group_names = collect_groups(connection, source, raws, names)
+    groups, group_names = collect_groups(connection, source, raws)
     return Samples(
         np.array(names, dtype=np.str_),
         _until(connection, plan, raws, clock, len(names)),
@@ -101,8 +101,8 @@ def _until(
     column = raw.find(plan.until_column, "last clock", "last moment")
     if raw.cells[column].kind != ("last moment" if clock == "moment" else "last clock"):
         raise DataError(
-            f"{raw.table.where}, column {plan.until_column!r}: a last time is of the same sort as the events' "
-            f"times, which are {clock}s; it is not; convert one of them"
+            f"{raw.table.where}, column {plan.until_column!r}: a last time is a {clock}, as the events' "
+            "times are; it is not; convert one of them"
         )
     last = connection.execute(f"SELECT {column} AS last FROM {raw.name} ORDER BY rowid").fetchnumpy()["last"]
     missing = np.ma.getmaskarray(last) | np.isnan(np.ma.getdata(last).astype(np.float64))
@@ -113,8 +113,8 @@ def _constant(connection: DuckDBPyConnection, plan: Plan, clock: Clock) -> Num[n
     sort = "moment" if isinstance(plan.until, str) else "number"
     if sort != clock:
         raise DataError(
-            f"data.until: a last time is of the same sort as the events' times; {plan.until!r} is a {sort}, and "
-            f"they are {clock}s; give it as they are"
+            f"data.until: a last time is a {clock}, as the events' times are; {plan.until!r} came, a {sort}; "
+            "give it as they are"
         )
     if sort == "number":
         return np.array(plan.until, np.float64)

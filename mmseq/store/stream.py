@@ -35,16 +35,22 @@ def write_rows(
     queue = Queue(pieces if content.reading.pivot is None else pivot.pieces(pieces))
     for shard, (_, stop) in enumerate(shards):
         with ExitStack() as stack:
-            writers = _writers(content, window, shard_folder(root, shard), stack)
+            writers = _writers(content, shard_folder(root, shard), stack)
             for piece in queue.until(stop):
-                counts += np.bincount(piece.sample, minlength=len(counts))
+                _count(piece, counts)
                 for name, writer in writers.items():
-                    writer.append(piece.time if name == ABSOLUTE_TIME else piece.arrays[name])
+                    writer.append(piece.arrays[name])
     return counts, pivot.n_averaged
 
 
-def _writers(content: Content, window: Window, folder: Path, stack: ExitStack) -> dict[str, NpyWriter]:
-    parts = {}
+def _count(piece: Piece, counts: Int64[np.ndarray, "sample"]) -> None:
+    first = int(piece.sample[0])
+    some = np.bincount(piece.sample - first)
+    counts[first : first + len(some)] += some
+
+
+def _writers(content: Content, folder: Path, stack: ExitStack) -> dict[str, NpyWriter]:
+    parts: dict[str, tuple[str, tuple[int, ...]]] = {}
     if content.numbers:
         parts["values"] = (content.dtype, (len(content.numbers),))
     if content.vocabularies:
@@ -62,24 +68,20 @@ def _pieces(connection: DuckDBPyConnection, content: Content, window: Window) ->
     fields = [f"{field} AS f{i}" for i, field in enumerate(content.fields)]
     times = [] if content.time is None else [f"{content.time} AS time"]
     order = ", ".join(["sample", *(["time"] if times else []), f"{content.raw.name}.rowid"])
-    result = connection.execute(
-        f"SELECT {', '.join(['sample', *times, *fields])} {window.rows(content)} AND {window.inside(content)} "
-        f"ORDER BY {order}"
+    query = (
+        f"SELECT {', '.join(['sample', *times, *fields])} {window.rows(content)} "
+        f"AND {window.inside(content)} ORDER BY {order}"
     )
-    # DuckDB 1.4 has the second name only, 2.0 the first
-    reader = getattr(result, "to_arrow_reader", None) or result.fetch_record_batch
-    for batch in reader(ROWS):
+    for batch in connection.sql(query).to_arrow_reader(ROWS):  # streams; execute() would hold all rows
         columns = [_numpy(column) for column in batch.columns]
-        time = columns[1] if times else None
         payload = columns[1 + len(times) :]
+        arrays = {ABSOLUTE_TIME: columns[1]} if times else {}
         if is_pivot:
-            arrays = {"code": payload[0], "value": payload[1]}
+            arrays |= {"code": payload[0], "value": payload[1]}
         else:
-            arrays = {
-                "values": _stacked(payload[:n_numbers], content.dtype, len(batch)),
-                "code": _stacked(payload[n_numbers:], "int32", len(batch)),
-            }
-        yield Piece(columns[0], time, arrays)
+            arrays["values"] = _stacked(payload[:n_numbers], content.dtype, len(batch))
+            arrays["code"] = _stacked(payload[n_numbers:], "int32", len(batch))
+        yield Piece(columns[0], arrays)
 
 
 def _numpy(column: pyarrow.Array) -> np.ndarray:

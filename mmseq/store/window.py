@@ -72,8 +72,9 @@ def span_of(connection: DuckDBPyConnection, content: Content, window: Window, li
     """Counts rows; `like` tells the number of samples and the dtype of times."""
     inside, time = window.inside(content), content.time or "0"
     found = connection.execute(
-        f"SELECT sample, count(*) FILTER ({inside}) AS n, coalesce(min({time}) FILTER ({inside}), 0) AS first, "
-        f"coalesce(max({time}) FILTER ({inside}), 0) AS last, count(*) AS present "
+        f"SELECT sample, count(*) FILTER ({inside}) AS n, count(*) AS present, "
+        f"coalesce(min({time}) FILTER ({inside}), 0) AS first, "
+        f"coalesce(max({time}) FILTER ({inside}), 0) AS last "
         f"{window.rows(content)} GROUP BY sample"
     ).fetchnumpy()
     query = f"SELECT count(*) FROM {content.raw.name} WHERE {content.condition}"

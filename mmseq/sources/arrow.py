@@ -1,0 +1,95 @@
+"""What Python holds as a table → Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from mmseq.errors import DataError
+
+Rows = Any  # a pandas or polars frame, an Arrow table, a list of dicts, a dict of columns
+
+
+def arrow_table(name: str, rows: Rows) -> pyarrow.Table:
+    """One table of any of these kinds, plain columns only.
+
+    Raises:
+        DataError: it is nothing that is a table, or its columns differ in length.
+    """
+    if isinstance(rows, pyarrow.Table):
+        return _plain(rows)
+    if hasattr(rows, "to_arrow"):  # polars
+        return _plain(rows.to_arrow())
+    if hasattr(rows, "iloc") and hasattr(rows, "columns"):  # pandas
+        return _from_columns(name, {str(column): rows[column] for column in rows.columns})
+    if isinstance(rows, Mapping):
+        return _from_columns(name, rows)
+    if isinstance(rows, Iterable) and not isinstance(rows, str | bytes):
+        return _from_dicts(name, list(rows))
+    raise DataError(
+        f"table {name!r}: needs a DataFrame, an Arrow table, a list of dicts or a dict of columns; "
+        f"{type(rows).__name__} came; convert it"
+    )
+
+
+def _from_dicts(name: str, rows: list[Any]) -> pyarrow.Table:
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            raise DataError(
+                f"table {name!r} row {number}: needs a dict; {type(row).__name__} came; convert it"
+            )
+    columns = dict.fromkeys(str(key) for row in rows for key in row)
+    return _from_columns(name, {column: [row.get(column) for row in rows] for column in columns})
+
+
+def _from_columns(name: str, columns: Mapping[str, Any]) -> pyarrow.Table:
+    arrays = {str(column): _array(name, str(column), values) for column, values in columns.items()}
+    lengths = {column: len(array) for column, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"table {name!r}: columns must be of one length; {lengths} came; correct them")
+    return _plain(pyarrow.table(arrays))
+
+
+def _array(name: str, column: str, values: Any) -> pyarrow.Array:
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise DataError(
+            f"table {name!r}, column {column!r}: needs one value a row; shape {values.shape} came; "
+            "see mmseq.padded for arrays of sequences"
+        )
+    try:
+        return pyarrow.array(values, from_pandas=True)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):  # mixed: as text, so that the odd one is found
+        return pyarrow.array([_as_text(value) for value in values], pyarrow.string())
+
+
+def _as_text(value: Any) -> str | None:
+    return None if value is None or value != value else str(value)
+
+
+def _plain(table: pyarrow.Table) -> pyarrow.Table:
+    """Dictionaries (pandas categories) as their values, one chunk a column."""
+    for i, field in enumerate(table.schema):
+        if pyarrow.types.is_dictionary(field.type):
+            table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))
+        elif pyarrow.types.is_null(field.type):
+            table = table.set_column(i, field.name, table.column(i).cast(pyarrow.string()))
+    return table.combine_chunks()
+
+
+def split_records(records: Sequence[Mapping[str, Any]], id: str) -> dict[str, list[dict[str, Any]]]:
+    """Nested records, one a sample → the table `samples` and one table for each field that holds rows."""
+    tables: dict[str, list[dict[str, Any]]] = {"samples": []}
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, Mapping):
+            raise DataError(f"record {number}: needs a dict; {type(record).__name__} came; convert it")
+        nested = {name: v for name, v in record.items() if isinstance(v, Mapping | list | tuple)}
+        tables["samples"].append({name: v for name, v in record.items() if name not in nested})
+        for name, rows in nested.items():
+            listed = [rows] if isinstance(rows, Mapping) else rows
+            if not all(isinstance(row, Mapping) for row in listed):
+                raise DataError(f"record {number}, field {name!r}: a table is a list of dicts; correct it")
+            tables.setdefault(name, []).extend({**row, id: record.get(id)} for row in listed)
+    return tables
