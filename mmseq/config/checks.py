@@ -25,8 +25,8 @@ def _anchor(experiment: Experiment) -> Iterator[Contradiction]:
     anchor, loc = experiment.timeline.anchor, ("timeline", "anchor")
     timed = [name for name, modality in experiment.modalities.items() if modality.time is not None]
     if anchor is not None and anchor not in timed:
-        static = " has no `time`" if anchor in experiment.modalities else ""
-        yield loc, _names("a modality with a clock", anchor + static, anchor, timed)
+        static = ", which has no `time`" if anchor in experiment.modalities else ""
+        yield loc, _names("a modality with a clock", anchor, timed, static)
 
 
 def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:
@@ -35,7 +35,7 @@ def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:
         modality = getattr(task, "modality", None)
         if isinstance(modality, str) and modality not in experiment.modalities:
             known = list(experiment.modalities)
-            yield ("tasks", name, "modality"), _names("a modality", modality, modality, known)
+            yield ("tasks", name, "modality"), _names("a modality", modality, known)
 
 
 def _monitor(experiment: Experiment) -> Iterator[Contradiction]:
@@ -50,9 +50,9 @@ def _monitor(experiment: Experiment) -> Iterator[Contradiction]:
     if not (slash and metric):
         yield loc, f"is written task/metric, such as {next(iter(experiment.tasks))}/loss; came {monitor!r}"
     elif task not in experiment.tasks:
-        yield loc, _names("a task, before the /", task, task, list(experiment.tasks))
+        yield loc, _names("a task, before the /", task, list(experiment.tasks))
 
 
-def _names(what: str, came: str, name: str, known: list[str]) -> str:
+def _names(what: str, came: str, known: list[str], but: str = "") -> str:
     listed = ", ".join(known) or "none"
-    return f"must name {what}; came {came}{did_you_mean(name, known)}; there are: {listed}"
+    return f"must name {what}; came {came!r}{but}{did_you_mean(came, known)}; there are: {listed}"

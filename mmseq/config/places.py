@@ -55,5 +55,6 @@ class Place:
 
 
 def dotted(loc: Loc) -> str:
-    """The way to a node as `--set` spells it: `tasks.level.kind`."""
-    return ".".join(str(part) for part in loc)
+    """The way to a node as `--set` spells it: `tasks.level.kind`; what cannot be printed is escaped."""
+    parts = (str(part) for part in loc)
+    return ".".join(part if part.isprintable() else repr(part)[1:-1] for part in parts)

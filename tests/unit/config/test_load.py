@@ -197,14 +197,14 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "unit: minutes",
             "anchor: calendar",
             "calendar}",
-            "timeline.anchor: must name a modality with a clock; came calendar has no `time`; "
+            "timeline.anchor: must name a modality with a clock; came 'calendar', which has no `time`; "
             "there are: flights, carrier",
         ),
         (
             "modality: flights",
             "modality: flight",
             "flight, weight",
-            "tasks.next.modality: must name a modality; came flight; did you mean 'flights'?; "
+            "tasks.next.modality: must name a modality; came 'flight'; did you mean 'flights'?; "
             "there are: flights, carrier, calendar",
         ),
         (
@@ -217,7 +217,7 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "monitor: level/f1_macro",
             "monitor: levels/f1",
             "levels/f1",
-            "training.monitor: must name a task, before the /; came levels; did you mean 'level'?; "
+            "training.monitor: must name a task, before the /; came 'levels'; did you mean 'level'?; "
             "there are: level, delay, next",
         ),
         (
@@ -300,3 +300,12 @@ def test_a_thousand_problems_are_not_all_shown(write: Callable[..., Path]) -> No
         load_config(write(("balance: ", many + "balance: ")))
     assert len(caught.value.problems) == 1000
     assert str(caught.value).endswith("… and 950 problems more; mend these first")
+
+
+def test_nothing_that_cannot_be_printed_reaches_the_terminal(write: Callable[..., Path]) -> None:
+    path = write(("fusion:", '"\\e[31m": "\\e[32m"\nfusion:'), ("unit: minutes", 'anchor: "\\e[33m"'))
+    for problem in (*problems(path), *problems(write(("kind: gated", 'kind: "\\e[34m"')))):
+        assert "\x1b" not in problem
+    for override in ('core="\\e[35m"', 'timeline.anchor="\\e[35m"'):
+        (problem,) = problems(write(), override)
+        assert "\x1b" not in problem
