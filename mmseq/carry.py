@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmseq.batch import Timeline
 from mmseq.fusions import Seen
-from mmseq.state import State
+from mmseq.state import State, tensors
 
 
 def since(elapsed: Float[Tensor, "..."], scale: float) -> Float[Tensor, "..."]:
@@ -37,6 +37,7 @@ def latest(
             "value": values.new_zeros(timeline.n_samples, values.shape[1]),
             "time": timeline.time.new_full((timeline.n_samples, values.shape[1]), torch.nan),
         }
+    before = tensors(state)
     bounds = torch.searchsorted(step, timeline.starts)
     sample = timeline.sample[step]
     index = torch.arange(len(step), device=step.device)[:, None]
@@ -44,21 +45,23 @@ def latest(
     here = index >= bounds[sample][:, None]
     index = index.clamp(min=0)
     time = timeline.time[step]
-    value = torch.where(here, values.gather(0, index), state["value"][sample])
-    time = torch.where(here, time[index], state["time"][sample])
-    return value, time, _after_last(value, time, bounds, state)
+    value = torch.where(here, values.gather(0, index), before["value"][sample])
+    time = torch.where(here, time[index], before["time"][sample])
+    return value, time, _after_last(value, time, bounds, before)
 
 
-def _after_last(value: Tensor, time: Tensor, bounds: Int64[Tensor, "bound"], state: State) -> State:
+def _after_last(
+    value: Tensor, time: Tensor, bounds: Int64[Tensor, "bound"], before: dict[str, Tensor]
+) -> State:
     """Each sample's last row, or its old state where it has none."""
     if not len(value):
-        return state
+        return {**before}
     some = (bounds.diff() > 0).view(-1, *[1] * (value.ndim - 1))
     last = (bounds[1:] - 1).clamp(min=0)
     time_some = some if time.ndim == value.ndim else some.flatten()
     return {
-        "value": torch.where(some, value[last], state["value"]),
-        "time": torch.where(time_some, time[last], state["time"]),
+        "value": torch.where(some, value[last], before["value"]),
+        "time": torch.where(time_some, time[last], before["time"]),
     }
 
 
@@ -81,19 +84,17 @@ def align(
             "value": value.new_zeros(timeline.n_samples, value.shape[1]),
             "time": timeline.time.new_full((timeline.n_samples,), torch.nan),
         }
+    before = tensors(state)
     present = torch.zeros(timeline.n_steps, dtype=torch.bool, device=step.device)
     present[at] = True
     index = present.cumsum(0) - 1  # the last event before or at each step, anywhere in the batch
     first = torch.searchsorted(at, timeline.starts)[timeline.sample]
-    here = index >= first
-    index = index.clamp(min=0)
-    known = state["value"].index_select(0, timeline.sample)
-    time = state["time"].index_select(0, timeline.sample)
-    if len(at):
-        known = torch.where(here[:, None], value.index_select(0, index), known)
-        time = torch.where(here, timeline.time[at][index], time)
+    # Rows of what each step knows: an average of this call, or what its sample knew before.
+    row = torch.where(index >= first, index, len(at) + timeline.sample)
+    known = torch.cat([value, before["value"]]).index_select(0, row)
+    time = torch.cat([timeline.time[at], before["time"]]).index_select(0, row)
     age = since(timeline.time - time, scale).to(value.dtype)
-    return Seen(known, present, age), _after_last(known, time, timeline.starts, state)
+    return Seen(known, present, age), _after_last(known, time, timeline.starts, before)
 
 
 def _mean_by_step(
@@ -117,7 +118,7 @@ def align_static(
         value = encoded.new_zeros(timeline.n_samples, encoded.shape[1])
         known = torch.zeros(timeline.n_samples, dtype=torch.bool, device=sample.device)
     else:
-        value, known = state["value"], state["known"]
+        value, known = tensors(state)["value"], tensors(state)["known"]
     value = value.index_copy(0, sample, encoded)
     known = known.index_fill(0, sample, True)
     present = known[timeline.sample]

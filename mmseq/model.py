@@ -18,7 +18,7 @@ from mmseq.carry import align, align_static, clock, hide
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
 from mmseq.encoders import Encoder, encoders
-from mmseq.errors import ConfigError
+from mmseq.errors import CheckpointError, ConfigError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
 from mmseq.heads import heads
@@ -26,7 +26,7 @@ from mmseq.modalities import modalities
 from mmseq.parts import Parts
 from mmseq.random import hash_name, name_layers
 from mmseq.readouts import readouts
-from mmseq.state import State
+from mmseq.state import State, part
 
 N_CLOCK = 2
 SCHEMA = "mmseq model 1"
@@ -95,11 +95,17 @@ class Model(nn.Module):
             PluginError: it needs a component that is not installed or loaded.
         """
         files = read_folder(Path(folder), SCHEMA)
-        experiment = Experiment.model_validate(json.loads(files["config.json"]))
-        model = cls(experiment, Facts.from_json(json.loads(files["facts.json"]), experiment))
-        weights = safetensors.torch.load(files["weights.safetensors"])
-        model.to(next(iter(weights.values())).dtype)
-        model.load_state_dict(weights)
+        try:
+            experiment = Experiment.model_validate(json.loads(files["config.json"]))
+            model = cls(experiment, Facts.from_json(json.loads(files["facts.json"]), experiment))
+            weights = safetensors.torch.load(files["weights.safetensors"])
+            model.to(next(iter(weights.values())).dtype)
+            model.load_state_dict(weights)
+        except (ValueError, KeyError, TypeError, RuntimeError, StopIteration) as error:
+            raise CheckpointError(
+                f"{folder}: its config, facts and weights must fit each other and the components that are "
+                f"installed; {error}; load it with the versions that wrote it"
+            ) from error
         return model.eval()
 
     def predict(self, samples: Any, *, every_step: bool = False) -> Any:
@@ -136,42 +142,53 @@ class Model(nn.Module):
     def predict_at(
         self, batch: Batch, at: Int64[Tensor, "query"] | None = None, state: State | None = None
     ) -> tuple[dict[str, Float[Tensor, "query parameter"]], State]:
-        """The parameters of every task as of the steps `at` (default: the last), knowing nothing later."""
+        """The parameters of every task as of the steps `at` (default: the last), knowing nothing later.
+
+        Raises:
+            ValueError: a task predicts at steps, and a sample has none in this call to predict at.
+        """
+        if at is None and self.by_step and 0 in batch.timeline.lengths_list:
+            raise ValueError("predict_at: a sample has no step in this call; name the steps to read, `at`")
         hidden, read, after = self.trunk(batch, state, at)
-        by_step = hidden.index_select(0, batch.timeline.last if at is None else at)
-        return {
-            task: head(by_step if task in self.by_step else read) for task, head in self.heads.items()
-        }, after
+        steps = batch.timeline.last if at is None else at
+        parameters = {
+            task: head(hidden.index_select(0, steps) if task in self.by_step else read)
+            for task, head in self.heads.items()
+        }
+        return parameters, after
 
     def trunk(
         self, batch: Batch, state: State | None = None, at: Int64[Tensor, "query"] | None = None
     ) -> tuple[Float[Tensor, "step hidden"], Float[Tensor, "query read"], State]:
         """Hidden at every step, and what the readouts make of it at the steps `at` (default: the last)."""
-        state = state or {}
         hidden, after = self.encode(batch.events, batch.timeline, state)
-        read, after["readouts"] = self.read(hidden, batch.timeline, state.get("readouts"), at)
+        read, after["readouts"] = self.read(hidden, batch.timeline, part(state, "readouts"), at)
         return hidden, read, after
 
     def encode(
-        self, events: Mapping[str, Events], timeline: Timeline, state: State
+        self, events: Mapping[str, Events], timeline: Timeline, state: State | None = None
     ) -> tuple[Float[Tensor, "step hidden"], State]:
         """Inputs → what the core makes of them at every step."""
+        seen: dict[str, Seen] = {}
         after: State = {}
-        seen = {}
+        before = part(state, "modalities")
         for name in self.modalities:
-            seen[name], after[name] = self.see(name, events[name], timeline, state.get(name) or {})
+            seen[name], after[name] = self.see(name, events[name], timeline, part(before, name))
         fused = self.fusion(seen, clock(timeline, self.facts.time_scale, self.dtype))
-        hidden, after["core"] = self.core(fused, timeline, state.get("core"))
-        return hidden, after
+        hidden, core = self.core(fused, timeline, part(state, "core"))
+        return hidden, {"modalities": after, "core": core}
 
-    def see(self, name: str, events: Events, timeline: Timeline, state: State) -> tuple[Seen, State]:
+    def see(
+        self, name: str, events: Events, timeline: Timeline, state: State | None = None
+    ) -> tuple[Seen, State]:
         """One modality: its events, carried and encoded, and what is known of it at every step."""
-        events, carried = self.modalities[name](events, timeline, state.get("carry"))
+        events, carried = self.modalities[name](events, timeline, part(state, "carry"))
         encoded = self.encoders[name](events)
+        before = part(state, "align")
         if name in self.static:
-            seen, aligned = align_static(encoded, events.step, timeline, state.get("align"))
+            seen, aligned = align_static(encoded, events.step, timeline, before)
         else:
-            seen, aligned = align(encoded, events.step, timeline, self.facts.time_scale, state.get("align"))
+            seen, aligned = align(encoded, events.step, timeline, self.facts.time_scale, before)
         rate = self.experiment.modalities[name].dropout
         if rate and timeline.noise is not None:
             seen = hide(seen, timeline.noise.uniform(hash_name(f"modality {name}"), 1)[:, 0] < rate, timeline)
@@ -187,8 +204,8 @@ class Model(nn.Module):
         """All readouts side by side."""
         parts, after = [], {}
         for i, readout in enumerate(self.readouts):
-            part, after[str(i)] = readout(hidden, timeline, (state or {}).get(str(i)), at)
-            parts.append(part)
+            read, after[str(i)] = readout(hidden, timeline, part(state, str(i)), at)
+            parts.append(read)
         return torch.cat(parts, 1), after
 
 

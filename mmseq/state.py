@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from torch import Tensor
 
 State = dict[str, "Tensor | State"]
+
+
+def part(state: State | None, name: str) -> State | None:
+    """A nested part of a state; None where there is none."""
+    return None if state is None else cast("State | None", state.get(name))
+
+
+def tensors(state: State) -> dict[str, Tensor]:
+    """A state that has no nested parts."""
+    return cast("dict[str, Tensor]", state)
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
