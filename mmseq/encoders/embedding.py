@@ -37,6 +37,8 @@ class EmbeddingEncoder(Encoder):
             self.table.weight[first] = 0
             self.table.weight[first + 1] = 0
 
+    first: Tensor
+
     def forward(self, events: CategoryEvents) -> Float[Tensor, "event width"]:
         vectors = self.table(events.code + self.first)
         return (vectors * (events.code > 0)[..., None]).sum(1)

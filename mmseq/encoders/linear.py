@@ -30,7 +30,7 @@ class LinearEncoder(Encoder):
         return self.linear(features(events))
 
 
-def features(events: NumericEvents) -> Float[Tensor, "event 3*feature"]:
-    """Value, observed and age of each feature, side by side."""
+def features(events: NumericEvents) -> Float[Tensor, "event number"]:
+    """Value, observed and age of each feature, side by side: three numbers a feature."""
     age = torch.zeros_like(events.values) if events.age is None else events.age
     return torch.cat([events.values, events.observed.to(events.values.dtype), age], 1)

@@ -125,7 +125,7 @@ class Modality(nn.Module):
 
     @classmethod
     @abstractmethod
-    def fit(cls, config: Any, stored: Stored) -> Spec:
+    def fit(cls, config: Any, stored: Stored) -> BaseModel:
         """What the training split tells. Raises DataError where there is nothing to learn from."""
 
     @abstractmethod

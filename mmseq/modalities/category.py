@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class CategoryColumns(ModalityConfig):
     min_count: PositiveInt = Field(1, description="rarer codes of the training split count as unknown")
 
     @model_validator(mode="after")
-    def _one_or_several(self) -> Self:
+    def _one_or_several(self) -> CategoryColumns:
         if (self.column is None) == (not self.columns):
             raise ValueError("set `column` or `columns`, one of them")
         return self
@@ -132,12 +132,17 @@ class CategoryModality(Modality):
         return {column: n for column, n in zip(self.spec.columns, counts, strict=True) if n}
 
     def next_parts(self) -> list[Part]:
-        """A softmax a column; where events share steps, independent labels over the vocabulary."""
+        """A softmax a column; where events share steps, independent labels over the vocabulary.
+
+        A column without any known code has nothing to predict.
+        """
         parts, first = [], 0
         name_of = (lambda column: "") if len(self.spec.columns) == 1 else (lambda column: column)
         for column, words, counts in zip(
             self.spec.columns, self.spec.vocabularies, self.spec.counts, strict=True
         ):
+            if not words:
+                continue
             if self.spec.shared_steps:
                 rates = [c / max(sum(counts), 1) for c in counts]
                 spec, kind, last = {"columns": words, "rates": rates}, "multilabel", first + len(words)
@@ -149,14 +154,14 @@ class CategoryModality(Modality):
 
     def next_event(self, events: CategoryEvents, first: np.ndarray) -> NextEvent:
         """The class of each column, or the set of codes at each step; unknown and missing are no target."""
-        code = events.code.numpy() - FIRST
+        known = [i for i, words in enumerate(self.spec.vocabularies) if words]
+        code = events.code.numpy()[:, known] - FIRST
         if not self.spec.shared_steps:
             return NextEvent(np.maximum(code, 0), code >= 0)
         row = np.repeat(np.arange(len(first)), np.diff(first, append=len(code)))
         sets = []
-        for i, words in enumerate(self.spec.vocabularies):
+        for column, words in zip(code.T, filter(None, self.spec.vocabularies), strict=True):
             labels = np.zeros((len(first), len(words)), np.float32)
-            known = code[:, i] >= 0
-            labels[row[known], code[known, i]] = 1
+            labels[row[column >= 0], column[column >= 0]] = 1
             sets.append(labels)
-        return NextEvent(np.concatenate(sets, axis=1))
+        return NextEvent(np.concatenate([np.zeros((len(first), 0), np.float32), *sets], axis=1))

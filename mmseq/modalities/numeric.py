@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from collections.abc import Callable, Iterator
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from mmseq.modalities import (
 from mmseq.sources import Pivot, Reading
 from mmseq.state import State
 
+_FITTED = ("mean", "std", "low", "high")
 _SAMPLED_CELLS = 50_000_000  # percentiles of larger training splits are read off an even sample of this size
 
 
@@ -54,7 +55,7 @@ class NumericColumns(ModalityConfig):
     )
 
     @model_validator(mode="after")
-    def _something_to_read(self) -> Self:
+    def _something_to_read(self) -> NumericColumns:
         if not self.columns and self.pivot is None:
             raise ValueError("set `columns`, or `pivot` for a long table")
         if self.clip is not None and self.clip[0] >= self.clip[1]:
@@ -104,10 +105,26 @@ class NumericModality(Modality):
         super().__init__()
         self.spec = spec
         self.fill = fill
-        for name in ("mean", "std", "low", "high"):
-            values = getattr(spec, name)
-            tensor = None if values is None else torch.tensor(values, dtype=torch.float64)
-            self.register_buffer(name, tensor, persistent=False)
+        for name in _FITTED:
+            self.register_buffer(name, None, persistent=False)
+        self._set_fitted()
+
+    def _set_fitted(self) -> None:
+        for name in _FITTED:
+            values = getattr(self.spec, name)
+            if values is not None:
+                setattr(self, name, torch.tensor(values, dtype=torch.float64, device=self.like.device))
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> NumericModality:
+        """Moves and casts, but not what was fitted: raw values may need all of its digits."""
+        super()._apply(function, recurse)
+        self._set_fitted()
+        return self
+
+    mean: Tensor
+    std: Tensor
+    low: Tensor | None
+    high: Tensor | None
 
     @classmethod
     def reading(cls, config: NumericColumns) -> Reading:
@@ -143,7 +160,7 @@ class NumericModality(Modality):
     def forward(
         self, events: NumericEvents, timeline: Timeline, state: State | None = None
     ) -> tuple[NumericEvents, State]:
-        values = self.normalise(events.values) * events.observed
+        values = torch.where(events.observed, self.normalise(events.values), 0)
         if self.spec.static:
             age = events.observed.to(values.dtype) - 1
             return NumericEvents(events.step, values, events.observed, age), {}
@@ -158,7 +175,7 @@ class NumericModality(Modality):
         """Raw → clipped, mean 0 and spread 1 over the training split, in the model's own precision."""
         mean, std = self.mean, self.std
         values = values.to(mean)
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             values = torch.minimum(torch.maximum(values, self.low), self.high)
         return ((values - mean) / std).to(self.like.dtype)
 
