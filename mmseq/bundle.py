@@ -6,6 +6,7 @@ disk, and renamed. Nothing in it is ever unpickled or imported.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ def dump_json(value: Any) -> bytes:
 
 def write_folder(folder: Path, files: Mapping[str, bytes], schema: str) -> None:
     """Writes files with their manifest; the folder appears complete, replacing what was there."""
+    _end_replacement(folder)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -37,6 +39,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], schema: str) -> None:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
+        _sync(aside)
         _replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -48,9 +51,24 @@ def _replace(aside: Path, folder: Path) -> None:
         folder.rename(old)
     aside.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-    parent = os.open(folder.parent, os.O_RDONLY)
-    os.fsync(parent)
-    os.close(parent)
+    _sync(folder.parent)
+
+
+def _end_replacement(folder: Path) -> None:
+    """Takes the old folder back where a kill fell between the two renames of `_replace`."""
+    if not folder.exists():
+        for old in folder.parent.glob(f".{glob.escape(folder.name)}.*.old"):
+            old.rename(folder)
+            return
+
+
+def _sync(directory: Path) -> None:
+    """Waits until the names in a directory are on disk."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_folder(folder: Path, schema: str) -> dict[str, bytes]:
@@ -59,12 +77,12 @@ def read_folder(folder: Path, schema: str) -> dict[str, bytes]:
     Raises:
         CheckpointError: a file is missing, altered or unknown, or the folder is of another kind.
     """
+    _end_replacement(folder)
     manifest = _manifest(folder, schema)
+    _check_names(folder, manifest)
     files = {}
     for name, expected in manifest.items():
         path = folder / name
-        if Path(name).name != name:
-            raise CheckpointError(f"{folder / MANIFEST}: lists {name!r}, which is not a plain file name")
         if not path.is_file():
             raise CheckpointError(f"{path}: the manifest lists it, but it is missing; copy the whole folder")
         if path.stat().st_size != expected["bytes"]:
@@ -78,6 +96,17 @@ def read_folder(folder: Path, schema: str) -> dict[str, bytes]:
     return files
 
 
+def _check_names(folder: Path, manifest: Mapping[str, Any]) -> None:
+    for name in manifest:
+        if Path(name).name != name or name in ("", "..", MANIFEST):
+            raise CheckpointError(
+                f"{folder / MANIFEST}: lists plain file names only; came {name!r}; copy the whole folder"
+            )
+    for path in sorted(folder.iterdir()):
+        if path.name not in manifest and path.name != MANIFEST:
+            raise CheckpointError(f"{path}: the manifest does not list it; move it elsewhere")
+
+
 def _manifest(folder: Path, schema: str) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
@@ -86,10 +115,14 @@ def _manifest(folder: Path, schema: str) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         found, files = manifest["schema"], dict(manifest["files"])
         complete = all(set(entry) == {"bytes", "sha256"} for entry in files.values())
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path}: not a manifest ({type(error).__name__}); it was altered") from error
-    if found != schema or not complete:
-        raise CheckpointError(f"{path}: needs schema {schema!r}; found {found!r}")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: not a manifest ({type(error).__name__}); it was altered: copy it again"
+        ) from error
+    if found != schema:
+        raise CheckpointError(f"{path}: needs schema {schema!r}; found {found!r}: another kind or version")
+    if not complete:
+        raise CheckpointError(f"{path}: needs bytes and sha256 of every file; it was altered: copy it again")
     return files
 
 

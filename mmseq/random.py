@@ -41,11 +41,7 @@ def hash_key(*parts: int) -> int:
     key = np.zeros(1, np.int64)
     with np.errstate(over="ignore"):
         for part in parts:
-            key = mix(
-                key
-                + np.int64(_WEYL)
-                + np.array([part], np.uint64 if part >= 2**63 else np.int64).astype(np.int64)
-            )
+            key = mix(key + np.int64(_WEYL) + np.array([part % 2**64], np.uint64).astype(np.int64))
     return int(key[0])
 
 

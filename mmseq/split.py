@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Int64
 from mmseq.config.experiment import SplitConfig
 from mmseq.errors import DataError
 from mmseq.random import permutation
+from mmseq.registry import did_you_mean
 
 if TYPE_CHECKING:
     from mmseq.store import Store
@@ -27,7 +29,7 @@ def split_samples(config: SplitConfig, store: Store) -> Split:
             straddles splits that were given.
     """
     if config.file is not None:
-        splits = _listed(config, store)
+        splits = _listed(config.file, store)
     elif config.column is not None:
         splits = {name: np.flatnonzero(store.splits == name) for name in SPLITS}
     else:
@@ -48,17 +50,22 @@ def _by_fraction(config: SplitConfig, store: Store) -> Split:
     return {name: np.flatnonzero(of_group[group] == i) for i, name in enumerate(SPLITS)}
 
 
-def _listed(config: SplitConfig, store: Store) -> Split:
+def _listed(file: Path, store: Store) -> Split:
     try:
-        listed = json.loads(config.file.read_bytes())
-        lists = {name: [str(i) for i in listed[name]] for name in SPLITS if name in listed}
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{config.file}: needs JSON {{train: [ids], …}}; {error}") from error
+        listed = json.loads(file.read_bytes())
+        lists = {name: [str(i) for i in ids] for name, ids in listed.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{file}: needs JSON {{train: [ids], …}}; {error}; correct it") from error
+    if strange := [name for name in lists if name not in SPLITS]:
+        raise DataError(
+            f"{file}: a split is one of {', '.join(SPLITS)}; came {strange[0]!r}"
+            f"{did_you_mean(strange[0], SPLITS)}; rename it"
+        )
     index = {name: i for i, name in enumerate(store.ids.tolist())}
     for name, ids in lists.items():
         if unknown := [i for i in ids if i not in index]:
             raise DataError(
-                f"{config.file}: {name} lists {len(unknown)} ids that no sample has, first {unknown[0]!r}"
+                f"{file}: {name} lists {len(unknown)} ids that no sample has, first {unknown[0]!r}; drop them"
             )
     return {name: np.array([index[i] for i in lists.get(name, [])], np.int64) for name in SPLITS}
 

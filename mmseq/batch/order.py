@@ -52,7 +52,8 @@ class Order:
     def _cut(self, group: np.ndarray) -> list[np.ndarray]:
         if self.size is not None:
             return [group[i : i + self.size] for i in range(0, len(group), self.size)]
-        batches, budget = [[]], self.steps
+        batches: list[list[int]] = [[]]
+        budget = self.steps
         for member in group:
             budget -= self.lengths[member]
             if budget < 0 and batches[-1]:
@@ -68,7 +69,8 @@ def split(
     """Divides a global batch so that each part has about as many steps; parts may be empty."""
     if parts == 1:
         return [samples]
-    loads, chosen = [0] * parts, [[] for _ in range(parts)]
+    loads = [0] * parts
+    chosen: list[list[int]] = [[] for _ in range(parts)]
     for i in np.argsort(-lengths, kind="stable"):
         lightest = loads.index(min(loads))
         loads[lightest] += int(lengths[i])
