@@ -1,0 +1,136 @@
+"""The contract of an encoder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mmseq.batch import Events
+from mmseq.encoders import Encoder
+from mmseq.testing.compare import finite, gradients, require, require_close, require_same
+from mmseq.testing.events import take_events, tensors_of
+
+
+def check_encoder(encoder: Encoder, events: Events, width: int, *, seed: int = 0) -> None:
+    """Checks that an encoder keeps what every other part relies on; itself it is left as it is.
+
+    Args:
+        encoder: as it would be built.
+        events: some that it can encode, in float64, with missing values among them:
+            `mmseq.testing.events.example_events(encoder.reads)` makes such, and the spec to build it from.
+        width: size of its outputs.
+        seed: of the loss that is tried.
+
+    Raises:
+        AssertionError: a rule is broken; the message says which, and what to change.
+    """
+    rules: Sequence[Callable[[_Trial], None]] = (
+        _check_outputs,
+        _check_empty,
+        _check_gradients,
+        _check_events,
+        _check_place,
+        _check_precision,
+    )
+    for rule in rules:
+        rule(_Trial(encoder, events, width, seed))
+
+
+class _Trial:
+    """A fresh copy of the encoder in float64, and events for it."""
+
+    def __init__(self, encoder: Encoder, events: Events, width: int, seed: int) -> None:
+        self.encoder = copy.deepcopy(encoder).double()
+        self.events = events
+        self.width = width
+        generator = torch.Generator().manual_seed(seed)
+        self.loss = torch.randn(len(events), width, generator=generator, dtype=torch.float64)
+        self.order = torch.randperm(len(events), generator=generator)
+
+    def rows(self) -> Tensor:
+        return torch.arange(len(self.events))
+
+    def run(self, events: Events) -> Tensor:
+        with torch.no_grad():
+            return self.encoder(events)
+
+    def learn(self, parts: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Outputs, and gradients of a fixed loss, of the events taken in these parts."""
+        outputs = torch.zeros_like(self.loss)
+        for rows in parts:
+            outputs = outputs.index_copy(0, rows, self.encoder(take_events(self.events, rows)))
+        (outputs * self.loss).sum().backward()
+        found = {f"gradient of {name}": grad for name, grad in gradients(self.encoder).items()}
+        return {"outputs": outputs.detach(), **found}
+
+
+def _check_outputs(trial: _Trial) -> None:
+    given = {name: value.clone() for name, value in tensors_of(trial.events).items()}
+    outputs = trial.run(trial.events)
+    shape = (len(trial.events), trial.width)
+    good = outputs.shape == shape and outputs.dtype == torch.float64
+    rule = f"outputs have shape (event, width) = {shape} and the dtype of the weights, float64"
+    came = f"{tuple(outputs.shape)} of {outputs.dtype}"
+    require(good, trial.encoder, rule, came, "return one row an event, of the width it was built for")
+    rule, remedy = "outputs are finite, also where all is missing", "divide by nothing that can be 0"
+    require(finite({"outputs": outputs}), trial.encoder, rule, "inf or NaN came", remedy)
+    good = all(torch.equal(value, given[name]) for name, value in tensors_of(trial.events).items())
+    require(good, trial.encoder, "events are left as they are", "they changed", "work on a copy")
+    rule, remedy = "the same call gives the same numbers", "keep no memory, and draw no random numbers"
+    require(torch.equal(trial.run(trial.events), outputs), trial.encoder, rule, "they differ", remedy)
+
+
+def _check_empty(trial: _Trial) -> None:
+    outputs = trial.encoder(take_events(trial.events, trial.rows()[:0]))
+    trainable = any(parameter.requires_grad for parameter in trial.encoder.parameters())
+    good = outputs.shape == (0, trial.width) and outputs.requires_grad == trainable
+    came = f"{tuple(outputs.shape)}, requires_grad={outputs.requires_grad}"
+    rule, remedy = "no events give outputs (0, width), on the graph", "compute them from the empty events"
+    require(good, trial.encoder, rule, came, remedy)
+    if not trainable:
+        return
+    outputs.sum().backward()
+    for name, grad in gradients(trial.encoder).items():
+        came, remedy = f"{name} has some", "keep penalties out of an encoder"
+        require(not bool(grad.any()), trial.encoder, "no events, no gradient", came, remedy)
+
+
+def _check_gradients(trial: _Trial) -> None:
+    found = trial.learn([trial.rows()])
+    rule, remedy = "gradients are finite, also where all is missing", "look for 0/0, log 0 or sqrt 0"
+    require(finite(found), trial.encoder, rule, "inf or NaN came", remedy)
+    for name, grad in found.items():
+        rule, remedy = "every parameter matters for some event", "drop the parameter, or use it"
+        require(bool(grad.any()), trial.encoder, rule, f"the {name} is zero", remedy)
+
+
+def _check_events(trial: _Trial) -> None:
+    """Alone, with others, in another order: the same."""
+    expected = trial.learn([trial.rows()])
+    ways = {"alone": list(trial.rows().split(1)), "in another order": [trial.order]}
+    for how, parts in ways.items():
+        rule = f"an event {how} is encoded as it is among others"
+        remedy = "let an event's vector depend on that event only: no statistics over the batch, no memory"
+        require_same(trial.learn(parts), expected, trial.encoder, rule, remedy)
+
+
+def _check_place(trial: _Trial) -> None:
+    moved = replace(trial.events, step=trial.events.step + 1000)
+    good = torch.equal(trial.run(moved), trial.run(trial.events))
+    rule = "an event's vector does not depend on which step of the batch it stands at"
+    require(good, trial.encoder, rule, "it does", "leave `events.step` to the model; times are in `age`")
+
+
+def _check_precision(trial: _Trial) -> None:
+    single = copy.deepcopy(trial.encoder).float()
+    values = {k: v.float() if v.is_floating_point() else v for k, v in tensors_of(trial.events).items()}
+    with torch.no_grad():
+        rough = single(replace(trial.events, **values))
+    rule, remedy = "float32 events and weights give float32 outputs", "follow the dtype of the weights"
+    require(rough.dtype == torch.float32, trial.encoder, rule, f"{rough.dtype} came", remedy)
+    rule, remedy = "float32 agrees with float64 to 1e-3", "look for cancellation or overflow"
+    require_close(rough.double(), trial.run(trial.events), trial.encoder, rule, remedy, 1e-3)

@@ -1,0 +1,150 @@
+"""Raw events for any modality, by what it reads, and parts of events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from mmseq.batch import Events, Timeline
+from mmseq.modalities import Arrays, Modality, ModalityConfig, Stored, modalities
+from mmseq.sources import Reading
+from mmseq.testing.build import LENGTHS, random_timeline
+
+COLUMNS = ("a", "b", "c")
+WORDS = ("oak", "elm", "ash", "fir", "yew")
+NEW = "new"  # a word that no training split has
+TIME_SCALE = 0.7
+
+AnyEvents = TypeVar("AnyEvents", bound=Events)
+
+
+def example_config(kind: str, *, static: bool = False, **options: Any) -> ModalityConfig:
+    """The config of a kind with made-up names for what it reads."""
+    config_class = modalities.config_class(kind)
+    names: dict[str, Any] = {"table": "events", "time": None if static else "time"}
+    names |= {"columns": list(COLUMNS)} if "columns" in config_class.model_fields else {"column": COLUMNS[0]}
+    return cast(ModalityConfig, config_class(kind=kind, **names | options))
+
+
+def random_arrays(
+    reading: Reading, n_events: int, rng: np.random.Generator, n_words: int = len(WORDS)
+) -> dict[str, np.ndarray]:
+    """Cells as a store would hold them; a third is missing, and all of every tenth event.
+
+    Args:
+        reading: what the modality reads.
+        n_events: how many.
+        rng: draws them.
+        n_words: codes are below it.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    if reading.numbers or reading.pivot:
+        values = rng.normal(3, 2, (n_events, len(columns_of(reading)))).astype(np.float32)
+        arrays["values"] = np.where(_missing(values.shape, rng), np.float32(np.nan), values)
+    if reading.codes:
+        code = rng.integers(0, n_words, (n_events, len(reading.codes))).astype(np.int32)
+        arrays["code"] = np.where(_missing(code.shape, rng), np.int32(-1), code)
+    return arrays
+
+
+def columns_of(reading: Reading) -> tuple[str, ...]:
+    """Number columns, or else code columns; of a long table that names none, made-up codes."""
+    return reading.numbers or (COLUMNS if reading.pivot else reading.codes)
+
+
+def _missing(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    missing = rng.random(shape) < 1 / 3
+    missing[::10] = True
+    return missing
+
+
+def stored(
+    reading: Reading,
+    parts: Sequence[Arrays],
+    vocabulary: tuple[str, ...] = WORDS,
+    *,
+    shared_steps: bool = True,
+) -> Stored:
+    """A training split that holds these parts."""
+    return Stored(
+        columns_of(reading),
+        (vocabulary,) * len(reading.codes),
+        lambda: iter(parts),
+        sum(n_rows(part) for part in parts),
+        shared_steps,
+        TIME_SCALE,
+    )
+
+
+def n_rows(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values())))
+
+
+def random_steps(
+    n_places: int, generator: torch.Generator, *, repeats: int = 2, share: float = 0.6
+) -> Int64[Tensor, "event"]:
+    """Sorted places of events: some places have none, some several (up to `repeats`)."""
+    count = torch.randint(1, repeats + 1, (n_places,), generator=generator)
+    count = torch.where(torch.rand(n_places, generator=generator) < share, count, 0)
+    return torch.arange(n_places).repeat_interleave(count)
+
+
+def example_events(reads: type[Events], seed: int = 0) -> tuple[Any, Events]:
+    """A fitted spec and ready events of some modality whose events an encoder of `reads` can encode.
+
+    Raises:
+        LookupError: no modality gives any.
+    """
+    for kind in modalities.kinds():
+        if issubclass(modalities.component_class(kind).gives, reads):
+            return _ready(example_config(kind), seed)
+    raise LookupError(f"no modality gives {reads.__name__}; pass events of your own")
+
+
+def _ready(config: ModalityConfig, seed: int) -> tuple[Any, Events]:
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    modality_class = modalities.component_class(config.kind)
+    reading = modality_class.reading(config)
+    spec = modality_class.fit(config, stored(reading, [random_arrays(reading, 400, rng)]))
+    modality: Modality = modalities.build(config, spec).double()
+    timeline: Timeline = random_timeline(LENGTHS, generator)
+    step = random_steps(timeline.n_steps, generator)
+    arrays = random_arrays(reading, len(step), rng, len(WORDS) + 1)
+    events = modality.events(step, arrays, ((*WORDS, NEW),) * len(reading.codes))
+    return spec, modality(events, timeline)[0]
+
+
+def take_events(
+    events: AnyEvents, rows: Int64[Tensor, "part"], step: Int64[Tensor, "part"] | None = None
+) -> AnyEvents:
+    """Some events, in this order, at other steps if given."""
+    taken = {name: value[rows] for name, value in tensors_of(events).items()}
+    return replace(events, **taken | {"step": events.step[rows] if step is None else step})
+
+
+def take_events_at(
+    events: AnyEvents, where: Int64[Tensor, "place"]
+) -> tuple[AnyEvents, Int64[Tensor, "part"]]:
+    """The events at these steps (of a static modality, samples), which become 0, 1, …; and their rows."""
+    places = max([-1, *events.step.tolist(), *where.tolist()]) + 1
+    new = torch.full((places,), -1).index_copy(0, where, torch.arange(len(where)))[events.step]
+    rows = torch.nonzero(new >= 0)[:, 0]
+    rows = rows[new[rows].argsort(stable=True)]
+    return take_events(events, rows, new[rows]), rows
+
+
+def tensors_of(events: Events) -> dict[str, Tensor]:
+    """The fields of events that are tensors."""
+    values = {field.name: getattr(events, field.name) for field in fields(events)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def numbers_of(events: Events) -> dict[str, Tensor]:
+    """The same as float64, so that they can be compared."""
+    return {name: value.double() for name, value in tensors_of(events).items()}

@@ -1,0 +1,225 @@
+"""Every modality keeps the contract, and the contract catches a modality that does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmseq.batch import CategoryEvents, NumericEvents, Timeline
+from mmseq.modalities import Modality, NextEvent, Stored, modalities
+from mmseq.modalities.category import CategoryModality, CategorySpec
+from mmseq.modalities.numeric import NumericModality, NumericSpec
+from mmseq.state import State
+from mmseq.testing.events import example_config
+from mmseq.testing.modalities import check_modality
+
+
+@pytest.mark.parametrize("static", [False, True], ids=["timed", "static"])
+@pytest.mark.parametrize("kind", modalities.kinds())
+def test_contract(kind: str, static: bool) -> None:
+    check_modality(example_config(kind, static=static))
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("numeric", {"fill": "mean"}),
+    ("numeric", {"clip": None, "encoder": {"kind": "mlp", "layers": 2}}),
+    ("numeric", {"columns": [], "pivot": {"code": "name", "value": "number"}}),
+    ("category", {"min_count": 50}),
+    ("category", {"min_count": 1000}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIONS)
+def test_contract_of_options(kind: str, options: dict[str, Any]) -> None:
+    check_modality(example_config(kind, **options))
+
+
+Numbers = tuple[NumericEvents, State]
+
+
+class LeaksAcrossSamples(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        values = ready.values - ready.values.mean(0) if len(ready) else ready.values
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
+class FillsFromPreviousRow(NumericModality):
+    """The classic: a forward fill that does not stop at the end of a sample."""
+
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        before = ready.values.roll(1, 0)
+        values = torch.where(ready.observed | (ready.age >= 0), ready.values, before)
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
+class ForgetsState(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        return super().forward(events, timeline, None)
+
+
+class ResetsIdleRows(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        moved = (timeline.lengths > 0)[:, None]
+        return ready, {k: v.nan_to_num() * moved for k, v in after.items() if isinstance(v, Tensor)}
+
+
+class RemembersOnModule(NumericModality):
+    last: State
+
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        if state is not None and len(state["value"]) == len(self.last["value"]):
+            state = self.last
+        ready, self.last = super().forward(events, timeline, state)
+        return ready, {k: torch.zeros_like(v) for k, v in self.last.items() if isinstance(v, Tensor)}
+
+
+class LooksAhead(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        sample = timeline.sample[ready.step]
+        last = torch.searchsorted(sample, sample, right=True) - 1
+        following = torch.arange(1, len(ready) + 1).minimum(last)
+        values = ready.values + 1e-9 * ready.values[following]
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
+class PutsSampleLast(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        return ready, {k: v.T for k, v in after.items() if isinstance(v, Tensor)}
+
+
+class LeavesRawNaN(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        values = torch.where(ready.observed, ready.values, torch.nan)
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
+class KeepsFloat64(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        return NumericEvents(ready.step, ready.values.double(), ready.observed, ready.age), after
+
+
+class DropsEmptyEvents(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        some = ready.observed.any(1)
+        age = None if ready.age is None else ready.age[some]
+        return NumericEvents(ready.step[some], ready.values[some], ready.observed[some], age), after
+
+
+class ChangesRawValues(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        result = super().forward(events, timeline, state)
+        events.values.clamp_(max=1)
+        return result
+
+
+class FitsLastChunk(NumericModality):
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> NumericSpec:
+        spec = super().fit(config, stored)
+        *_, last = stored.chunks()
+        mean = last["values"][:, 0][~(last["values"][:, 0] != last["values"][:, 0])].mean()
+        return spec.model_copy(update={"mean": [float(mean), *spec.mean[1:]]})
+
+
+class FitsNothing(NumericModality):
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> NumericSpec:
+        n = len(stored.columns)
+        return NumericSpec(
+            columns=list(stored.columns), mean=[0.0] * n, std=[1.0] * n, low=None, high=None,
+            missing=[0.0] * n, time_scale=1.0, static=False,
+        )  # fmt: skip
+
+
+class KeepsFactsOnClass(NumericModality):
+    offset = 0.0
+
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> NumericSpec:
+        KeepsFactsOnClass.offset += 1.0
+        return super().fit(config, stored)
+
+    def __init__(self, spec: NumericSpec, *, fill: Any) -> None:
+        super().__init__(spec, fill=fill)
+        self.own = self.offset
+        KeepsFactsOnClass.offset += 1.0
+
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        return NumericEvents(ready.step, ready.values + self.own, ready.observed, ready.age), after
+
+
+class MergesWithNeighbour(NumericModality):
+    def next_event(self, events: NumericEvents, first: Any) -> NextEvent:
+        merged = super().next_event(events, first)
+        return NextEvent(merged.value + 0.1 * merged.value[::-1], merged.observed)
+
+
+class SharesColumns(NumericModality):
+    def next_parts(self) -> Any:
+        return super().next_parts() * 2
+
+
+class FitsWholeVocabulary(CategoryModality):
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> CategorySpec:
+        spec = super().fit(config, stored)
+        words = [list(vocabulary) for vocabulary in stored.vocabularies]
+        return spec.model_copy(update={"vocabularies": words, "counts": [[1] * len(w) for w in words]})
+
+
+class TakesCodesOfStore(CategoryModality):
+    def events(self, step: Tensor, arrays: Any, vocabularies: Any) -> CategoryEvents:
+        code = torch.from_numpy(arrays["code"]).long() + 2
+        return CategoryEvents(step, torch.where(code > 6, 1, code.clamp(min=0)))
+
+
+class HidesUnknown(CategoryModality):
+    def unknown(self, events: CategoryEvents) -> dict[str, int]:
+        return {}
+
+
+FAULTS: list[tuple[str, type[Modality], str]] = [
+    ("numeric", LeaksAcrossSamples, "a sample alone gives what it gives in a batch"),
+    ("numeric", FillsFromPreviousRow, "a sample alone gives what it gives in a batch"),
+    ("numeric", ForgetsState, "the state carried on, give what the whole gives"),
+    ("numeric", ResetsIdleRows, "give what the whole gives"),
+    ("numeric", RemembersOnModule, "a state's rows can be taken and reordered|keep their state"),
+    ("numeric", LooksAhead, "an event depends on no later step"),
+    ("numeric", PutsSampleLast, "first axis of every state tensor is the sample"),
+    ("numeric", LeavesRawNaN, "finite"),
+    ("numeric", KeepsFloat64, "numbers come out in the model's dtype"),
+    ("numeric", DropsEmptyEvents, "one event comes out for each that went in"),
+    ("numeric", ChangesRawValues, "raw events are left as they are"),
+    ("numeric", FitsLastChunk, "does not depend on how the values are chunked"),
+    ("numeric", FitsNothing, "fitting reads the chunks"),
+    ("numeric", KeepsFactsOnClass, "built from the spec alone gives the same"),
+    ("numeric", MergesWithNeighbour, "a step's target row depends on its own events only"),
+    ("numeric", SharesColumns, "the parts of the next event divide its columns"),
+    ("category", FitsWholeVocabulary, "does not see words that the training split lacks"),
+    ("category", TakesCodesOfStore, "told apart by their words"),
+    ("category", HidesUnknown, "codes that the training split never had are counted"),
+]
+
+
+@pytest.mark.parametrize(("kind", "modality_class", "rule"), FAULTS, ids=[c.__name__ for _, c, _ in FAULTS])
+def test_planted_fault_is_caught(
+    kind: str, modality_class: type[Modality], rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_class = modalities.config_class(kind)
+    monkeypatch.setitem(modalities._classes, kind, (config_class, modality_class))
+    with pytest.raises(AssertionError, match=rule) as caught:
+        check_modality(example_config(kind))
+    assert str(caught.value).startswith(f"{modality_class.__name__}: ")
+    assert str(caught.value).count("; ") >= 2  # rule; what came; what to do
