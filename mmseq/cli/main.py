@@ -85,12 +85,13 @@ def _terminate(number: int, frame: object) -> None:
     raise Terminated
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         from importlib.metadata import version
 
         print(f"mmseq {version('mmseq')}")
         raise typer.Exit
+    return asked
 
 
 def _about(
