@@ -52,7 +52,7 @@ def collect_samples(
     """
     if plan.samples is None:
         tables = dict.fromkeys(raws[reading.table].name for reading in plan.modalities.values())
-        ids = " UNION ".join(f"SELECT id FROM {name}" for name in tables)
+        ids = " UNION ".join(f"SELECT DISTINCT id FROM {name}" for name in tables)
         order = ordered(connection, f"SELECT id FROM ({ids})", "id")
     else:
         raw = raws[plan.samples]
