@@ -71,7 +71,11 @@ class RecurrentCore(Core):
     def packed(
         self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
-        """All steps of all layers in `weights`, by PyTorch's call for packed sequences."""
+        """All steps of all layers in `weights`, by PyTorch's call for packed sequences.
+
+        It is told to train wherever gradients are on: cuDNN's backward pass refuses otherwise, and with
+        no dropout of its own there is no other difference.
+        """
 
     def forward(
         self, inputs: Float[Tensor, "step width"], timeline: Timeline, state: State | None = None
