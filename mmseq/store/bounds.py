@@ -88,7 +88,7 @@ def _bound_labels(
         }
 
 
-def _limits(like: Bound) -> tuple[float, float]:
+def _limits(like: Bound) -> tuple[int, int] | tuple[float, float]:
     if like.dtype.kind == "i":
         return np.iinfo(np.int64).min, np.iinfo(np.int64).max
     return -np.inf, np.inf

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-Index = Int64[np.ndarray, "row"]
+Index = Int64[np.ndarray, "_"]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Pivot:
         bounds = np.append(first, len(piece))
         for start in range(0, len(first), rows):
             some = first[start : start + rows]
-            yield self._table(piece, some, bounds[start + len(some)])
+            yield self._table(piece, some, int(bounds[start + len(some)]))
 
     def _table(self, piece: Piece, first: np.ndarray, stop: int) -> Piece:
         part = piece[first[0] : stop]

@@ -56,18 +56,6 @@ class Plan:
         is_column = isinstance(self.until, str) and not re.match(r"\d{4}-\d\d-\d\d", self.until)
         return str(self.until) if is_column else None
 
-    def for_new_data(self, columns: Mapping[str, tuple[str, ...]]) -> Plan:
-        """The plan by which a model reads new data: no labels, and the columns that it knows.
-
-        Args:
-            columns: of each modality, as the store that the model was trained on has them.
-        """
-        modalities = {
-            name: reading if reading.pivot is None else replace(reading, numbers=columns[name])
-            for name, reading in self.modalities.items()
-        }
-        return replace(self, modalities=modalities, tasks={}, split=None, known=True)
-
     def readings(self) -> Iterator[tuple[str, Reading]]:
         """What reads, as an error calls it, and what it reads."""
         yield from ((f"modality {name!r}", reading) for name, reading in self.modalities.items())

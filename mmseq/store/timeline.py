@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int64, Num
 
-Times = Num[np.ndarray, "event"]
-Samples = Int64[np.ndarray, "event"]
+Times = Num[np.ndarray, "_"]
+Samples = Int64[np.ndarray, "_"]
 
 TOLERANCE = 1e-9
 
