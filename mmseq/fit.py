@@ -6,13 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from jaxtyping import Int64
 
 from mmseq.batch.assemble import labels_of
+from mmseq.batch.next_step import next_step_target
 from mmseq.config.experiment import Experiment
 from mmseq.facts import Facts
-from mmseq.heads import heads
-from mmseq.modalities import Stored, modalities
+from mmseq.heads import Upcoming, heads
+from mmseq.modalities import Modality, Stored, modalities
 
 if TYPE_CHECKING:
     from mmseq.store import Store
@@ -33,7 +35,12 @@ def fit(experiment: Experiment, store: Store, samples: Int64[np.ndarray, "member
     }
     task_specs = {}
     for task, config in experiment.tasks.items():
-        facts: Any = labels(store, task, samples) if task in store.tasks else built[config.modality]
+        facts: Any
+        if task in store.tasks:
+            facts = labels(store, task, samples)
+        else:
+            modality = built[config.modality]
+            facts = Upcoming(modality, _waits(store, config, modality, samples))
         task_specs[task] = heads.component_class(config.kind).fit(config, facts)
     return Facts(scale, modality_specs, task_specs)
 
@@ -41,6 +48,16 @@ def fit(experiment: Experiment, store: Store, samples: Int64[np.ndarray, "member
 def labels(store: Store, task: str, samples: Int64[np.ndarray, "member"]) -> Any:
     """The raw labels of some samples."""
     return labels_of(store, task, store.gather(samples, [], [task]).targets[task].arrays)
+
+
+def _waits(store: Store, config: Any, modality: Modality, samples: np.ndarray) -> np.ndarray:
+    """How long some of the steps wait for the modality's next event."""
+    gathered = store.gather(_some(samples), [config.modality], [])
+    rows = gathered.events[config.modality]
+    events = modality.events(torch.from_numpy(rows.step), rows.arrays, store.vocabularies(config.modality))
+    own = config.at == "own"
+    target = next_step_target(modality, events, gathered.starts, gathered.time, own=own, previous=False)
+    return np.asarray(target.wait, np.float64)
 
 
 def _stored(store: Store, name: str, samples: np.ndarray, scale: float) -> Stored:
@@ -56,9 +73,12 @@ def _stored(store: Store, name: str, samples: np.ndarray, scale: float) -> Store
 
 def _time_scale(store: Store, samples: np.ndarray) -> float:
     """The median time between neighbouring steps; 1 where no sample has two."""
-    some = samples[:: max(1, len(samples) // _TIMED_SAMPLES)]
-    gathered = store.gather(some, [], [])
+    gathered = store.gather(_some(samples), [], [])
     inside = np.ones(len(gathered.time), bool)
     inside[gathered.starts[:-1]] = False
     deltas = np.diff(gathered.time, prepend=0.0)[inside]
     return float(np.median(deltas)) if len(deltas) else 1.0
+
+
+def _some(samples: np.ndarray) -> np.ndarray:
+    return samples[:: max(1, len(samples) // _TIMED_SAMPLES)]

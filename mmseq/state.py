@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
-State = dict[str, "Tensor | State"]
+State = dict[str, Any]  # of tensors and of states; a type that names itself is beyond the shape checker
 
 
 def part(state: State | None, name: str) -> State | None:

@@ -55,8 +55,8 @@ class TrainingConfig(Section):
     patience: PositiveInt | None = Field(
         None, description="epochs without a better monitor before training ends; null: all epochs"
     )
-    precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = Field(
-        "32-true", description="number format of weights and arithmetic"
+    precision: Literal["32-true", "64-true", "bf16-mixed"] = Field(
+        "32-true", description="numbers of weights and arithmetic; mixed: weights in 32 bits, layers in 16"
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="what computes")
     devices: PositiveInt | Literal["auto"] = Field(1, description="processes, one a device")

@@ -16,7 +16,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig
-from mmseq.heads.labels import Encoded, Labels
+from mmseq.heads.labels import Encoded, Labels, Upcoming
 from mmseq.registry import Registry
 from mmseq.sources import Reading
 
@@ -30,6 +30,7 @@ __all__ = [
     "Labels",
     "Monitor",
     "Spec",
+    "Upcoming",
     "fill_unobserved",
     "heads",
 ]
@@ -68,7 +69,7 @@ class Head(nn.Module):
 
         Args:
             config: the task's config.
-            facts: the training split's `Labels`; of a next-step head, the fitted `Modality`.
+            facts: the training split's `Labels`; of a next-step head, `Upcoming`.
 
         Raises:
             DataError: there is nothing to learn from.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,3 +70,16 @@ def natural_order(names: Iterable[str]) -> list[str]:
         return (True, 0.0, name) if np.isnan(number) else (False, number, name)
 
     return sorted(names, key=key)
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """What a next-step head is fitted on.
+
+    Attributes:
+        modality: the fitted modality whose next event is predicted.
+        waits: times from steps to that event, of some of the training split.
+    """
+
+    modality: Any
+    waits: np.ndarray

@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
-from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, fill_unobserved, heads
+from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, Upcoming, fill_unobserved, heads
 from mmseq.heads.metrics import Average
 
 WAIT = "wait"
@@ -58,7 +58,7 @@ class NextStepSpec(Spec):
     Attributes:
         parts: one a head.
         wait_mean: mean of log(1 + wait).
-        wait_std: its standard deviation.
+        wait_std: its standard deviation; 1 where all waits are alike.
     """
 
     parts: list[PartSpec]
@@ -103,8 +103,8 @@ class NextStepHead(Head):
         """None: the labels are the inputs' own next events."""
 
     @classmethod
-    def fit(cls, config: NextStepConfig, facts: Any) -> NextStepSpec:
-        parts = facts.next_parts()
+    def fit(cls, config: NextStepConfig, facts: Upcoming) -> NextStepSpec:
+        parts = facts.modality.next_parts()
         if not parts:
             raise ConfigError(
                 f"next_step: modality {config.modality!r} has no distribution of its next event; "
@@ -116,7 +116,11 @@ class NextStepHead(Head):
                 f"next_step: modality {config.modality!r} has a column {WAIT!r}, as the predicted time is "
                 "called; rename it, or set time: false"
             )
-        return NextStepSpec(parts=[PartSpec(**vars(part)) for part in parts])
+        waits = np.log1p(facts.waits)
+        mean, std = (float(waits.mean()), float(waits.std())) if len(waits) else (0.0, 0.0)
+        return NextStepSpec(
+            parts=[PartSpec(**vars(part)) for part in parts], wait_mean=mean, wait_std=std or 1.0
+        )
 
     def encode(self, labels: Labels) -> Encoded:
         """Never called: the batch makes the targets from the events."""

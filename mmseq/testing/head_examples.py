@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmseq.batch import Target
-from mmseq.heads import Head, HeadConfig, Labels, heads
+from mmseq.heads import Head, HeadConfig, Labels, Upcoming, heads
 from mmseq.modalities import Part
 from mmseq.sources import Reading
 
@@ -61,7 +61,7 @@ def example(config: HeadConfig, labels: Labels | None = None, *, seed: int = 0) 
     head_class = heads.component_class(config.kind)
     reading = head_class.reading(config)
     if reading is None:
-        spec = head_class.fit(config, NextParts())
+        spec = head_class.fit(config, Upcoming(NextParts(), np.ones(0)))
         return Example(config, spec, next_target(seed))
     labels = labels or example_labels(reading, seed)
     spec = head_class.fit(config, labels)

@@ -55,8 +55,15 @@ class TrainingModule(pl.LightningModule):
         """Optimizer steps taken since the run began, earlier sittings included."""
         return self.first_step + self.global_step
 
+    def forward(self, batch: Batch) -> dict[str, Float[Tensor, "label parameter"]]:
+        """The parameters of every task at its targets, in the configured precision."""
+        mixed = self.config.precision == "bf16-mixed"
+        # Not Lightning's precision plugins: they would round the timeline's float64 times.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            return self.model(batch)[0]
+
     def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""]:
-        parameters, _ = self.model(batch)
+        parameters = self(batch)
         losses = {
             task: head.loss_sum(parameters[task], batch.targets[task]) / (batch.weights[task] or 1.0)
             for task, head in self.model.heads.items()
@@ -108,8 +115,7 @@ class TrainingModule(pl.LightningModule):
         self.evaluator = Evaluator(dict(self.model.heads.items()))
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        parameters, _ = self.model(batch)
-        self.evaluator.update(parameters, batch.targets)
+        self.evaluator.update(self(batch), batch.targets)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
         return batch if device.type == "cpu" else batch.to(device)

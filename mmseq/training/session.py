@@ -60,6 +60,8 @@ class Session:
         if self.progress.done:
             raise ConfigError(f"{self.experiment.name}: training has ended already; nothing is left to do")
         self.model = initialise(experiment, facts)
+        if self.config.precision == "64-true":
+            self.model.double()
         for task in store.tasks:  # a class that only another split has is better known before training
             for samples in self.splits.values():
                 self.model.heads[task].encode(labels(store, task, samples))
@@ -158,7 +160,6 @@ def build_trainer(
     return pl.Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
         devices=config.devices,
-        precision=config.precision,
         max_epochs=config.epochs - first_epoch,
         accumulate_grad_batches=config.accumulation,
         callbacks=callbacks,

@@ -4,11 +4,13 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
+from mmseq.heads import Upcoming
 from mmseq.heads.next_step import NextStepConfig, NextStepHead, NextStepSpec, PartSpec
 from mmseq.modalities import Part
 from mmseq.testing.head_examples import NextParts, next_target
@@ -18,7 +20,7 @@ CONFIG = NextStepConfig(kind="next_step", modality="flights")
 
 def _head(**options: Any) -> NextStepHead:
     torch.manual_seed(0)
-    return NextStepHead(NextStepHead.fit(CONFIG, NextParts()), 4, **options)
+    return NextStepHead(NextStepHead.fit(CONFIG, Upcoming(NextParts(), np.ones(0))), 4, **options)
 
 
 class Silent:
@@ -33,13 +35,13 @@ class Waits:
 
 def test_modality_without_a_distribution() -> None:
     with pytest.raises(ConfigError, match="modality 'flights' has no distribution of its next event"):
-        NextStepHead.fit(CONFIG, Silent())
+        NextStepHead.fit(CONFIG, Upcoming(Silent(), np.ones(0)))
 
 
 def test_column_with_the_name_of_the_time() -> None:
-    assert NextStepHead.fit(CONFIG, Waits()).parts[0].name == "wait"
+    assert NextStepHead.fit(CONFIG, Upcoming(Waits(), np.ones(0))).parts[0].name == "wait"
     with pytest.raises(ConfigError, match="'flights' has a column 'wait'"):
-        NextStepHead.fit(CONFIG.model_copy(update={"time": True}), Waits())
+        NextStepHead.fit(CONFIG.model_copy(update={"time": True}), Upcoming(Waits(), np.ones(0)))
 
 
 def test_predictions_are_named_by_part() -> None:
@@ -123,3 +125,10 @@ def test_time_needs_the_wait() -> None:
     target = replace(next_target(), wait=None)
     with pytest.raises(ValueError, match="the target has no wait"):
         _head(time=True).weights(target)
+
+
+def test_the_wait_is_standardised_over_the_training_split() -> None:
+    waits = np.array([0.0, 1.0, 7.0])
+    spec = NextStepHead.fit(CONFIG, Upcoming(NextParts(), waits))
+    assert (spec.wait_mean, spec.wait_std) == (np.log1p(waits).mean(), np.log1p(waits).std())
+    assert NextStepHead.fit(CONFIG, Upcoming(NextParts(), np.ones(3))).wait_std == 1

@@ -1,0 +1,87 @@
+"""A small set of tables whose labels can be learnt, with gaps everywhere, and a finished run on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmseq
+
+TOY = """\
+name: toy
+data:
+  source: {kind: tables, root: data, id: id, group: family}
+  samples: samples.csv
+  split: {train: 0.6, validation: 0.2, test: 0.2}
+timeline: {unit: minutes}
+modalities:
+  vitals: {kind: numeric, table: vitals.csv, time: minute, columns: [heart, noise]}
+  codes: {kind: category, table: codes.csv, time: minute, column: code}
+  ward: {kind: category, table: samples.csv, columns: [ward]}
+  age: {kind: numeric, table: samples.csv, columns: [age]}
+fusion: {kind: gated, width: 8}
+core: {kind: lstm, hidden: 16, dropout: 0.1}
+readout: [{kind: last}, {kind: mean}]
+tasks:
+  sick: {kind: classification, table: labels.csv, column: sick}
+  level: {kind: regression, table: labels.csv, column: level}
+  flags: {kind: multilabel, table: labels.csv, columns: [low, high]}
+  stage: {kind: classification, table: stages.csv, time: minute, column: stage}
+  next: {kind: next_step, modality: vitals, weight: 0.1}
+balance: {kind: uncertainty}
+training:
+  epochs: 6
+  batch: {samples: 8}
+  optimizer: {lr: 1e-2}
+  monitor: sick/auroc
+  threads: 1
+  accelerator: cpu
+"""
+
+
+def write_toy(folder: Path, n: int = 80, seed: int = 0) -> Path:
+    """Two clocks, a static table, labels for some; returns the YAML of a run on them."""
+    random = np.random.default_rng(seed)
+    (folder / "data").mkdir(parents=True)
+    vitals, codes, samples, labels, stages = [], [], [], [], []
+    for i in range(n):
+        level = random.normal()
+        samples.append(f"p{i},{i % 20},{'abc'[i % 3]},{40 + i % 7}")
+        times = np.sort(random.choice(100, random.integers(2, 12), replace=False))
+        for t in times:
+            heart = "" if random.random() < 0.3 else f"{level + random.normal() / 4:.4f}"
+            vitals.append(f"p{i},{t},{heart},{random.normal():.4f}")
+        for t in random.choice(100, random.integers(0, 6), replace=False):
+            codes.append(f"p{i},{t},{'xyz'[random.integers(3)]}")
+        sick = "" if random.random() < 0.2 else "yes" if level > 0 else "no"
+        flags = ["" if random.random() < 0.3 else str(int(level > cut)) for cut in (-0.5, 0.5)]
+        labels.append(f"p{i},{sick},{level:.4f},{flags[0]},{flags[1]}")
+        stages.extend(f"p{i},{t},{'late' if t > 50 else 'early'}" for t in times[::2])
+    tables = {
+        "vitals": ("id,minute,heart,noise", vitals),
+        "codes": ("id,minute,code", codes),
+        "samples": ("id,family,ward,age", samples),
+        "labels": ("id,sick,level,low,high", labels),
+        "stages": ("id,minute,stage", stages),
+    }
+    for name, (header, rows) in tables.items():
+        (folder / "data" / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+    path = folder / "toy.yaml"
+    path.write_text(TOY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The YAML of a run on small tables."""
+    return write_toy(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> mmseq.Run:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("runs")
+    experiment = mmseq.load_config(toy, [f"data.store={folder / 'stores'}"])
+    return mmseq.train(experiment, output=folder)

@@ -1,0 +1,72 @@
+"""An interrupted run leaves a checkpoint, says how to go on, and goes on exactly."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mmseq
+from mmseq.errors import CheckpointError, ConfigError, Interrupted
+from mmseq.training.keeper import Keeper
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Sends this process a signal right after the optimizer step of that number."""
+
+    def arm(step: int, number: int) -> None:
+        original = Keeper.on_train_batch_end
+
+        def hook(self: Keeper, trainer: Any, module: Any, *rest: Any) -> None:
+            if module.step == step:
+                os.kill(os.getpid(), number)
+            original(self, trainer, module, *rest)
+
+        monkeypatch.setattr(Keeper, "on_train_batch_end", hook)
+
+    return arm
+
+
+@pytest.mark.parametrize(("step", "number"), [(9, signal.SIGINT), (12, signal.SIGTERM), (3, signal.SIGTERM)])
+def test_goes_on_bit_identically(
+    toy: Path, tmp_path: Path, interrupt_after: Any, step: int, number: int
+) -> None:
+    """Six steps an epoch: 9 is amid one, 12 is its end, 3 comes before any validation."""
+    overrides = [f"data.store={tmp_path / 'stores'}", "training.epochs=3"]
+    experiment = mmseq.load_config(toy, overrides)
+    whole = mmseq.train(experiment, output=tmp_path / "whole")
+    interrupt_after(step, number)
+    with pytest.raises(Interrupted, match=f"mmseq train --resume {tmp_path}/cut/toy") as error:
+        mmseq.train(experiment, output=tmp_path / "cut")
+    assert error.value.exit_code == 128 + number
+    run = mmseq.Run(tmp_path / "cut" / "toy")
+    with pytest.raises(ConfigError, match="has no model yet"):
+        run.model()
+    interrupt_after(10_000, number)
+    mmseq.train(run.experiment, resume=run)
+    for name in ("model/weights.safetensors", "checkpoints/last/optimizer.safetensors"):
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    assert run.read_report("validation") == whole.read_report("validation")
+
+
+def test_finished_run_says_so(toy_run: mmseq.Run) -> None:
+    with pytest.raises(ConfigError, match="training has ended"):
+        mmseq.train(toy_run.experiment, resume=toy_run)
+
+
+def test_altered_checkpoint_is_refused_by_name(toy: Path, tmp_path: Path, interrupt_after: Any) -> None:
+    experiment = mmseq.load_config(toy, [f"data.store={tmp_path / 'stores'}"])
+    interrupt_after(4, signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        mmseq.train(experiment, output=tmp_path)
+    path = tmp_path / "toy" / "checkpoints" / "last" / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="weights.safetensors"):
+        mmseq.train(experiment, resume=mmseq.Run(tmp_path / "toy"))
