@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 Contradiction = tuple[Loc, str]
 
+COLUMNS = ("id", "time")
+
 
 def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     """Every place where one part contradicts another, with what is wrong there."""
     yield from _anchor(experiment)
+    yield from _task_names(experiment)
     yield from _task_modalities(experiment)
     yield from _monitor(experiment)
 
@@ -27,6 +30,15 @@ def _anchor(experiment: Experiment) -> Iterator[Contradiction]:
     if anchor is not None and anchor not in timed:
         static = ", which has no `time`" if anchor in experiment.modalities else ""
         yield loc, _names("a modality with a clock", anchor, timed, static)
+
+
+def _task_names(experiment: Experiment) -> Iterator[Contradiction]:
+    for name in experiment.tasks:
+        if name in COLUMNS:
+            message = (
+                f"is a column of every prediction table ({', '.join(COLUMNS)}); give the task another name"
+            )
+            yield ("tasks", name), message
 
 
 def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:

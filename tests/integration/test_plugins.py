@@ -48,11 +48,13 @@ def run_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_train_evaluate_and_predict_with_plugins(run_yaml: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--config", str(run_yaml)]) == 0, capsys.readouterr().err[-1500:]
-    assert main(["evaluate", "runs/run", "--split", "test"]) == 0, capsys.readouterr().err[-1500:]
-    assert main(["predict", "runs/run", "--input", ".", "--output", "out.csv"]) == 0, capsys.readouterr().err[
-        -1500:
-    ]
+    for command in (
+        ["train", "--config", str(run_yaml)],
+        ["evaluate", "runs/run", "--split", "test"],
+        ["predict", "runs/run", "--input", ".", "--output", "out.csv"],
+    ):
+        code = main(command)
+        assert code == 0, capsys.readouterr().err[-2000:]
     rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
     assert len(rows) == 24
     assert len({float(row["high.high"]) for row in rows}) > 1

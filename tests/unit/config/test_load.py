@@ -208,6 +208,12 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "there are: flights, carrier, calendar",
         ),
         (
+            "delay: {kind: regression",
+            "time: {kind: regression",
+            "{kind: regression",
+            "tasks.time: is a column of every prediction table (id, time); give the task another name",
+        ),
+        (
             "monitor: level/f1_macro",
             "monitor: f1_macro",
             "f1_macro",
