@@ -33,7 +33,7 @@ class Order:
     steps: int | None = None
     bucket: int = 8
 
-    def epoch(self, epoch: int) -> list[Int64[np.ndarray, "member"]]:
+    def epoch(self, epoch: int) -> list[Int64[np.ndarray, "_member"]]:
         """Store indices of each global batch, in order."""
         shuffled = permutation(len(self.samples), self.seed, epoch, 0)
         batches = [b for group in self._groups(shuffled) for b in self._cut(self._by_length(group))]
@@ -65,7 +65,7 @@ class Order:
 
 def split(
     samples: Int64[np.ndarray, "member"], lengths: Int64[np.ndarray, "member"], parts: int
-) -> list[Int64[np.ndarray, "member"]]:
+) -> list[Int64[np.ndarray, "_member"]]:
     """Divides a global batch so that each part has about as many steps; parts may be empty."""
     if parts == 1:
         return [samples]
