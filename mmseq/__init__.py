@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from mmseq.data import prepare as prepare
     from mmseq.inference.evaluate import evaluate as evaluate
     from mmseq.inference.predict import predict as predict
-    from mmseq.data import prepare as prepare
-    from mmseq.inference.evaluate import evaluate as evaluate
-    from mmseq.inference.predict import predict as predict
     from mmseq.model import Model as Model
     from mmseq.run import Run as Run
-    from mmseq.sources.memory import padded as padded
-    from mmseq.training.train import train as train
+    from mmseq.sources.padded import padded as padded
     from mmseq.training.train import train as train
 
 _HOME = {
@@ -30,12 +26,13 @@ _HOME = {
     "Run": "mmseq.run",
     "evaluate": "mmseq.inference.evaluate",
     "load_config": "mmseq.config.load",
+    "padded": "mmseq.sources.padded",
     "predict": "mmseq.inference.predict",
     "prepare": "mmseq.data",
     "train": "mmseq.training.train",
 }
 
-__all__ = ["Batch", "Model", "Run", "evaluate", "load_config", "predict", "prepare", "train"]
+__all__ = ["Batch", "Model", "Run", "evaluate", "load_config", "padded", "predict", "prepare", "train"]
 
 
 def __getattr__(name: str) -> Any:
