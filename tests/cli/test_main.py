@@ -159,3 +159,7 @@ def test_import_mmseq_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "module 'mmseq' has no attribute 'nothing'\n"), done.stderr
+
+
+def test_public_names_are_listed_once_and_all_lead_home() -> None:
+    assert sorted(mmseq._HOME) == sorted(mmseq.__all__) == sorted(set(mmseq.__all__))
