@@ -125,7 +125,7 @@ class Model(nn.Module):
 
     def forward(
         self, batch: Batch, state: State | None = None
-    ) -> tuple[dict[str, Float[Tensor, "label parameter"]], State]:
+    ) -> tuple[dict[str, Float[Tensor, "_label _parameter"]], State]:
         """The parameters of every task at its targets, and the state after the last step."""
         hidden, read, after = self.trunk(batch, state)
         sample_of = batch.timeline.sample
@@ -141,7 +141,7 @@ class Model(nn.Module):
 
     def predict_at(
         self, batch: Batch, at: Int64[Tensor, "query"] | None = None, state: State | None = None
-    ) -> tuple[dict[str, Float[Tensor, "query parameter"]], State]:
+    ) -> tuple[dict[str, Float[Tensor, "query _parameter"]], State]:
         """The parameters of every task as of the steps `at` (default: the last), knowing nothing later.
 
         Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 
@@ -10,3 +12,7 @@ class Parts(nn.ModuleDict):
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
         self._modules[name] = module  # type: ignore[assignment]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # `training` is set on every module: it means the dict itself, never one of its parts.
+        object.__setattr__(self, name, value)

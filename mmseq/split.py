@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmseq.store import Store
 
 SPLITS = ("train", "validation", "test")
-Split = dict[str, Int64[np.ndarray, "member"]]
+Split = dict[str, Int64[np.ndarray, "_member"]]
 
 
 def split_samples(config: SplitConfig, store: Store) -> Split:
