@@ -1,4 +1,4 @@
-"""A small set of tables whose labels can be learnt, with gaps everywhere, and a finished run on them."""
+"""Small tables whose labels can be learnt, with gaps everywhere, and a finished run on them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mmseq
+
+torch.set_num_threads(1)  # workers share the cores; more threads than cores wait for each other
 
 TOY = """\
 name: toy
