@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,14 +16,15 @@ from mmseq.store.bounds import Bounds, find_bounds
 from mmseq.store.check import check_rows
 from mmseq.store.clock import Clock, clock_of
 from mmseq.store.content import Content, content_of
+from mmseq.store.cut import Ranges, cut
 from mmseq.store.ingest import ingest
 from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
 from mmseq.store.manifest import File, Manifest, RowsEntry, Shard, file_entry, write_manifest
-from mmseq.store.merge import Merger, ShardTimeline
+from mmseq.store.merge import Merger, Timelines
 from mmseq.store.npy import write_npy
 from mmseq.store.plan import SCHEMA, SECONDS, Plan
 from mmseq.store.samples import Samples, collect_samples
-from mmseq.store.stream import Shards, write_rows
+from mmseq.store.stream import write_rows
 
 Counts = dict[str, Int64[np.ndarray, "sample"]]
 
@@ -62,37 +63,26 @@ def build(
         {name: content for name, content in tasks.items() if content.time is not None},
         plan.anchor, width, unit * 1e9 if clock == "moment" else None,
     )  # fmt: skip
-    timelines = [
-        merger.write(shard_folder(root, i), {name: n[first:stop] for name, n in counts.items()})
-        for i, (first, stop) in enumerate(shards)
-    ]
+    timelines = Timelines()
+    for i, (first, stop) in enumerate(shards):
+        merger.write(shard_folder(root, i), {name: n[first:stop] for name, n in counts.items()}, timelines)
     _finish(root, plan, samples, contents, counts, shards, timelines, bounds, clock, fingerprint)
 
 
-def cut(events: Int64[np.ndarray, "sample"], shard_events: int) -> Shards:
-    """Ranges of samples with about `shard_events` events each."""
-    if not len(events):
-        return []
-    before = np.cumsum(events + 1) - events - 1
-    first = np.flatnonzero(np.diff(before // shard_events, prepend=-1))
-    return list(zip(first.tolist(), [*first[1:].tolist(), len(events)], strict=True))
-
-
 def _finish(
-    root: Path, plan: Plan, samples: Samples, contents: Mapping[str, Content], counts: Counts, shards: Shards,
-    timelines: Sequence[ShardTimeline], bounds: Bounds, clock: Clock, fingerprint: str,
+    root: Path, plan: Plan, samples: Samples, contents: Mapping[str, Content], counts: Counts, shards: Ranges,
+    timelines: Timelines, bounds: Bounds, clock: Clock, fingerprint: str,
 ) -> None:  # fmt: skip
     """Writes what stands beside the shards, and the manifest last."""
     empty = np.zeros(0, np.int64)
-    lengths = np.concatenate([empty, *(t.lengths for t in timelines)])
+    lengths = np.concatenate([empty, *timelines.lengths])
     beside = {IDS: samples.ids, GROUPS: samples.groups, SPLITS: samples.splits, STEP_INDEX: _starts(lengths)}
     if clock == "moment":
-        beside[ORIGINS] = np.concatenate([empty, *(t.origins for t in timelines)])
+        beside[ORIGINS] = np.concatenate([empty, *timelines.origins])
     beside |= {index_file(name): _starts(n) for name, n in counts.items()}
     for name, array in beside.items():
         if array is not None:
             write_npy(root / name, array)
-    shared = set().union(*(t.shared for t in timelines))
     entries = {
         name: RowsEntry(
             numbers=list(content.numbers),
@@ -101,7 +91,7 @@ def _finish(
             dtype=content.dtype,
             timed=content.time is not None,
             n_rows=int(counts[name].sum()),
-            shared_steps=name in shared,
+            shared_steps=name in timelines.shared,
             report=bounds.report[name],
         )
         for name, content in contents.items()

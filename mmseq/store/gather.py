@@ -71,20 +71,19 @@ class _Picker:
 
     def __init__(self, store: Store, samples: Int64[np.ndarray, "member"]) -> None:
         self.store = store
-        self.shelf = Shelf.of(samples, store.shard_starts)
+        self.shelf = Shelf(samples, store.shard_starts)
         self.steps = self.shelf.place(store.index(STEP_INDEX))
 
     def rows(self, name: str, is_label: bool) -> Rows:
         entry = self.store.entry(name)
         place = self.shelf.place(self.store.index(index_file(name)))
-        counts = np.diff(place.starts)
         if entry.timed:
-            step = np.repeat(self.steps.starts[:-1], counts)
+            step = self.steps.starts[:-1].repeat(place.counts)
             step += self.take(place, row_file(name, "step"), _NO_STEPS)
         elif is_label:
-            step = np.repeat(self.steps.starts[1:] - 1, counts)
+            step = (self.steps.starts[1:] - 1).repeat(place.counts)
         else:
-            step = np.repeat(np.arange(len(counts)), counts)
+            step = np.arange(len(place.counts)).repeat(place.counts)
         arrays = {
             part: self.take(place, row_file(name, part), empty) for part, empty in _empty(entry).items()
         }

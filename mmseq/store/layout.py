@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,11 +17,13 @@ def shard_folder(root: Path, shard: int) -> Path:
     return root / f"shard-{shard:05d}"
 
 
+@cache
 def index_file(name: str) -> str:
     """First row of every sample, counted over the whole store."""
     return f"index.{quote(name, safe='')}.npy"
 
 
+@cache
 def row_file(name: str, part: str) -> str:
     """Part `step`, `values` or `code` of a modality or task, in a shard."""
     return f"rows.{quote(name, safe='')}.{part}.npy"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int64
@@ -16,13 +17,15 @@ class Place:
     """Where the rows of some samples stand.
 
     Attributes:
+        counts: rows of each sample.
         starts: first row of each sample among the picked ones, and their number at the end.
         parts: shard, and rows in that shard.
         order: brings the parts' rows, one part after the other, into the order of the samples; None
             where they are in it.
     """
 
-    starts: Int64[np.ndarray, "bound"]
+    counts: Index
+    starts: Index
     parts: Sequence[tuple[int, Index]]
     order: Index | None
 
@@ -38,61 +41,61 @@ class Place:
         rows = np.empty((self.starts[-1], *like.shape[1:]), like.dtype)
         start = 0
         for array, (_, index) in zip(arrays, self.parts, strict=True):
-            array.take(index, axis=0, out=rows[start : start + len(index)], mode="clip")
-            start += len(index)
+            stop = start + len(index)
+            array.take(index, axis=0, out=rows[start:stop], mode="clip")
+            start = stop
         return rows if self.order is None else rows.take(self.order, axis=0)
 
 
-@dataclass(frozen=True)
 class Shelf:
     """Which samples are wanted, and in which shard each stands.
 
-    Attributes:
+    Args:
         samples: their indices, in the order wanted.
         first: first sample of each shard of the store.
-        shard: of each wanted sample.
-        by_shard: brings the samples into the order of shards; None where they are in it.
     """
 
-    samples: Index
-    first: Int64[np.ndarray, "shard"]
-    shard: Index
-    by_shard: Index | None
+    def __init__(self, samples: Index, first: Index) -> None:
+        shard = first.searchsorted(samples, side="right") - 1
+        self.by_shard = None if (shard[1:] >= shard[:-1]).all() else shard.argsort(kind="stable")
+        in_order = shard if self.by_shard is None else shard[self.by_shard]
+        changes = (in_order[1:] != in_order[:-1]).nonzero()[0] + 1
+        bounds = [0, *changes.tolist(), len(samples)] if len(samples) else [0]
+        self.samples, self.next = samples, samples + 1
+        self.first_sample = first[shard]
+        self.shards = [(int(in_order[a]), a, b) for a, b in pairwise(bounds)]
 
-    @classmethod
-    def of(cls, samples: Index, first: Int64[np.ndarray, "shard"]) -> Shelf:
-        shard = np.searchsorted(first, samples, side="right") - 1
-        is_sorted = bool(np.all(shard[1:] >= shard[:-1]))
-        return cls(samples, first, shard, None if is_sorted else np.argsort(shard, kind="stable"))
-
-    def place(self, index: Int64[np.ndarray, "bound"]) -> Place:
+    def place(self, index: Index) -> Place:
         """Finds the rows, given the first row of every sample of the store."""
         rows = index[self.samples]
-        counts = index[self.samples + 1] - rows
-        rows = rows - index[self.first][self.shard]  # within the shard
+        counts = index[self.next] - rows
+        rows -= index[self.first_sample]  # now within the shard
         starts = _starts(counts)
         if self.by_shard is None:
-            return Place(starts, self._parts(_ranges(rows, counts), self.shard, starts), None)
+            return Place(counts, starts, self._parts(_ranges(rows, counts, starts), starts), None)
         by = self.by_shard
-        placed = _starts(counts[by])
-        parts = self._parts(_ranges(rows[by], counts[by]), self.shard[by], placed)
-        position = np.empty_like(starts[:-1])
+        sorted_counts = counts[by]
+        placed = _starts(sorted_counts)
+        parts = self._parts(_ranges(rows[by], sorted_counts, placed), placed)
+        position = np.empty_like(counts)
         position[by] = placed[:-1]
-        return Place(starts, parts, _ranges(position, counts))
+        return Place(counts, starts, parts, _ranges(position, counts, starts))
 
-    def _parts(self, rows: Index, shard: Index, starts: Index) -> list[tuple[int, Index]]:
-        first = np.flatnonzero(np.diff(shard, prepend=-1))
-        bounds = starts[np.append(first, len(shard))].tolist()
-        return [(number, rows[bounds[i] : bounds[i + 1]]) for i, number in enumerate(shard[first].tolist())]
+    def _parts(self, rows: Index, starts: Index) -> list[tuple[int, Index]]:
+        if len(self.shards) == 1:
+            return [(self.shards[0][0], rows)]
+        return [(shard, rows[starts[a] : starts[b]]) for shard, a, b in self.shards]
 
 
-def _starts(counts: Index) -> Int64[np.ndarray, "bound"]:
-    starts = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=starts[1:])
+def _starts(counts: Index) -> Index:
+    starts = np.empty(len(counts) + 1, np.int64)
+    starts[0] = 0
+    counts.cumsum(out=starts[1:])
     return starts
 
 
-def _ranges(first: Index, counts: Index) -> Index:
+def _ranges(first: Index, counts: Index, starts: Index) -> Index:
     """first[0], first[0] + 1, … (counts[0] of them), first[1], …"""
-    starts = _starts(counts)
-    return np.repeat(first - starts[:-1], counts) + np.arange(starts[-1])
+    ranges = (first - starts[:-1]).repeat(counts)
+    ranges += np.arange(len(ranges))
+    return ranges

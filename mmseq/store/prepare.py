@@ -31,7 +31,7 @@ def prepare(
     folder: Path,
     *,
     memory_limit: str = "1GB",
-    shard_events: int = 2_000_000,
+    shard_events: int = 20_000_000,
 ) -> Store:
     """The store of this plan and these data, built unless it is there already.
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32, Int64, Integer, Shaped
 
-from mmseq.errors import CheckpointError
 from mmseq.store.gather import Gathered, gather
 from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
-from mmseq.store.manifest import REMEDY, File, Manifest, RowsEntry, read_manifest
-from mmseq.store.npy import digest
+from mmseq.store.manifest import Manifest, RowsEntry, read_manifest
+from mmseq.store.map import check_size, map_npy
 
 CHUNK_ROWS = 1_000_000
 
@@ -42,7 +41,7 @@ class Store:
         """
         manifest = read_manifest(path)
         for name, file in manifest.files.items():
-            check_file(path / name, file)
+            map_npy(path / name, file, is_new=True)
         for i, shard in enumerate(manifest.shards):
             for name, file in shard.files.items():
                 check_size(shard_folder(path, i) / name, file)
@@ -160,36 +159,12 @@ class Store:
         if i not in self._shards:
             folder, files = shard_folder(self.path, i), self.manifest.shards[i].files
             key = (str(folder), self.manifest.fingerprint)
-            if key not in _verified:
-                for name, file in files.items():
-                    check_file(folder / name, file)
-                _verified.add(key)
-            self._shards[i] = {name: _map(folder / name) for name in files}
+            is_new = key not in _verified
+            self._shards[i] = {
+                name: map_npy(folder / name, file, is_new=is_new) for name, file in files.items()
+            }
+            _verified.add(key)
         return self._shards[i]
 
     def _beside(self, name: str) -> np.ndarray:
-        return _map(self.path / name)
-
-
-def check_size(path: Path, file: File) -> None:
-    """Raises CheckpointError where a file is missing or has another size."""
-    size = path.stat().st_size if path.is_file() else None
-    if size != file.size:
-        came = "it is missing" if size is None else f"it has {size}"
-        raise CheckpointError(f"{path}: the manifest says {file.size} bytes; {came}; {REMEDY}")
-
-
-def check_file(path: Path, file: File) -> None:
-    """Raises CheckpointError where a file is missing or altered."""
-    check_size(path, file)
-    if digest(path) != file.sha256:
-        raise CheckpointError(
-            f"{path}: must have the sha256 that the manifest says; it was altered; {REMEDY}"
-        )
-
-
-def _map(path: Path) -> np.ndarray:
-    """Read-only; a plain array over the map, since every slice of a memmap costs microseconds."""
-    if path.stat().st_size > 0 and (header := np.load(path, mmap_mode="r", allow_pickle=False)).size:
-        return np.asarray(header).view(np.ndarray)
-    return np.load(path, allow_pickle=False)
+        return map_npy(self.path / name, self.manifest.files[name], is_new=False)

@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 from jaxtyping import Int64
 
 from mmseq.store.content import Content
+from mmseq.store.cut import Ranges
 from mmseq.store.layout import ABSOLUTE_TIME, row_file, shard_folder
 from mmseq.store.npy import NpyWriter
 from mmseq.store.piece import Piece, Queue
@@ -19,11 +20,10 @@ from mmseq.store.pivot import Pivot
 from mmseq.store.window import Window
 
 ROWS = 131_072
-Shards = list[tuple[int, int]]
 
 
 def write_rows(
-    connection: DuckDBPyConnection, content: Content, window: Window, shards: Shards, root: Path
+    connection: DuckDBPyConnection, content: Content, window: Window, shards: Ranges, root: Path
 ) -> tuple[Int64[np.ndarray, "sample"], int]:
     """Writes the arrays of a modality or task, and its times for the timeline to be made of.
 
