@@ -1,8 +1,5 @@
-"""Yes-or-no labels under the focal loss, for labels that are rare or mostly easy."""
-
 from typing import Literal
 
-from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
@@ -13,19 +10,17 @@ from mmseq.heads.multilabel import MultilabelConfig, MultilabelHead, MultilabelS
 
 class FocalConfig(MultilabelConfig):
     kind: Literal["focal"]
-    gamma: float = Field(2.0, ge=1, description="how fast a label loses weight as it gets easy")
+    gamma: float = Field(2.0, ge=1)
 
 
 @heads.register(FocalConfig)
 class FocalHead(MultilabelHead):
-    """(1 − p)^γ · (−log p) of each label's truth. Source: Lin et al. 2017, https://arxiv.org/abs/1708.02002"""
+    """Yes-or-no labels under the focal loss of Lin et al. 2017: (1 - p)^gamma · (-log p) of the truth."""
 
     def __init__(self, spec: MultilabelSpec, hidden: int, *, gamma: float) -> None:
         super().__init__(spec, hidden)
         self.gamma = gamma
 
-    def loss(
-        self, parameters: Float[Tensor, "label parameter"], target: Target
-    ) -> Float[Tensor, "label column"]:
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
         loss = super().loss(parameters, target)
         return (-(-loss).expm1()) ** self.gamma * loss

@@ -163,10 +163,18 @@ class RegressionHead(Head):
             torch.cat([location, torch.zeros_like(location)], 1) if self.loss_name == "gaussian" else location
         )
 
+    @property
+    def _error_names(self) -> list[str]:
+        """What errors are called by: each column has its own, for they may be in different units."""
+        return [""] if len(self.spec.columns) == 1 else [f".{name}" for name in self.spec.columns]
+
     def metrics(self) -> dict[str, Metric]:
         n_columns = len(self.spec.columns)
         origin = np.expm1(self.spec.mean).tolist() if self.transform else self.spec.mean
-        metrics: dict[str, Metric] = {"mae": Average(n_columns), "rmse": Rmse(n_columns), "r2": R2(origin)}
+        metrics: dict[str, Metric] = {}
+        for name in self._error_names:
+            metrics[f"mae{name}"], metrics[f"rmse{name}"] = Average(), Rmse()
+        metrics["r2"] = R2(origin)
         if self.transform:
             metrics[f"r2_{self.transform}"] = R2(self.spec.mean)
         if self.loss_name == "gaussian":
@@ -177,8 +185,11 @@ class RegressionHead(Head):
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
     ) -> None:
         observed, truth, point = target.observed, target.value.double(), self.original(parameters)
-        metrics["mae"].update((truth - point).abs(), observed)
-        metrics["rmse"].update((truth - point).square(), observed)
+        for c, name in enumerate(self._error_names):
+            seen = None if observed is None else observed[:, c : c + 1]
+            error = (truth - point)[:, c : c + 1]
+            metrics[f"mae{name}"].update(error.abs(), seen)
+            metrics[f"rmse{name}"].update(error.square(), seen)
         metrics["r2"].update(point, truth, observed)
         if self.transform:
             metrics[f"r2_{self.transform}"].update(self.transformed(parameters), truth.log1p(), observed)

@@ -125,8 +125,10 @@ def test_metrics_in_original_units() -> None:
     )
     pairs = [(truth[observed[:, c], c], point[observed[:, c], c]) for c in range(2)]
     expected = {
-        "mae": np.mean([np.abs(y - p).mean() for y, p in pairs]),
-        "rmse": np.mean([np.sqrt(np.square(y - p).mean()) for y, p in pairs]),
+        **{f"mae.{name}": np.abs(y - p).mean() for name, (y, p) in zip("yz", pairs, strict=True)},
+        **{
+            f"rmse.{name}": np.sqrt(np.square(y - p).mean()) for name, (y, p) in zip("yz", pairs, strict=True)
+        },
         "r2": np.mean([r2_score(y, p) for y, p in pairs]),
     }
     assert {name: float(metric.compute()) for name, metric in metrics.items()} == pytest.approx(expected)
