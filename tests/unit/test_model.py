@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +54,28 @@ def batch(model: Model, store: Store) -> Batch:
     return batch_for(model, store, list(range(12)))
 
 
-@pytest.mark.parametrize("fusion", fusions.kinds())
-@pytest.mark.parametrize("readout", readouts.kinds())
-@pytest.mark.parametrize("core", cores.kinds())
-def test_contract_of_every_combination(
-    core: str, readout: str, fusion: str, make_experiment: MakeExperiment, store: Store
-) -> None:
+@pytest.fixture
+def make_smaller(make_experiment: MakeExperiment) -> MakeExperiment:
     tree = make_experiment().model_dump(mode="json")
-    experiment = make_experiment(
-        core={"kind": core},
-        readout=[{"kind": readout}],
-        fusion={"kind": fusion},
-        modalities={name: tree["modalities"][name] for name in ("vitals", "codes", "ward")},
-        tasks={name: tree["tasks"][name] for name in ("sick", "stage", "next_vitals")},
-    )
+    modalities = {name: tree["modalities"][name] for name in ("vitals", "codes", "ward")}
+    tasks = {name: tree["tasks"][name] for name in ("sick", "stage", "next_vitals")}
+    return partial(make_experiment, modalities=modalities, tasks=tasks)
+
+
+@pytest.mark.parametrize("fusion", fusions.kinds())
+@pytest.mark.parametrize("core", cores.kinds())
+def test_contract_of_every_core_and_fusion_with_all_readouts(
+    core: str, fusion: str, make_smaller: MakeExperiment, store: Store
+) -> None:
+    every = [{"kind": readout} for readout in readouts.kinds()]
+    experiment = make_smaller(core={"kind": core}, fusion={"kind": fusion}, readout=every)
     model = build(experiment, store)
+    check_model(model, batch_for(model, store, FEW))
+
+
+@pytest.mark.parametrize("readout", readouts.kinds())
+def test_contract_of_every_readout_alone(readout: str, make_smaller: MakeExperiment, store: Store) -> None:
+    model = build(make_smaller(readout=[{"kind": readout}]), store)
     check_model(model, batch_for(model, store, FEW))
 
 
