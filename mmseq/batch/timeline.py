@@ -74,10 +74,12 @@ class Timeline:
 
     def to(self, device: Any) -> Timeline:
         noise = None if self.noise is None else self.noise.to(device)
-        return replace(
+        moved = replace(
             self,
             starts=self.starts.to(device),
             time=self.time.to(device),
             delta=self.delta.to(device),
             noise=noise,
         )
+        vars(moved)["lengths_list"] = self.lengths_list  # else a device would be waited for to read it
+        return moved

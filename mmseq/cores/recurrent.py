@@ -28,7 +28,7 @@ class RecurrentOptions(BaseModel):
         0.0,
         ge=0,
         lt=1,
-        description="share of a layer's outputs hidden from the next layer, one mask a sample",
+        description="share of each layer's outputs that is hidden, one mask a sample and layer",
     )
 
 
@@ -52,7 +52,7 @@ class RecurrentCore(Core):
         super().__init__()
         self.rnn = rnn
         self.hidden = rnn.hidden_size
-        self.dropout = nn.ModuleList(Dropout(dropout) for _ in range(rnn.num_layers - 1))
+        self.dropout = nn.ModuleList(Dropout(dropout) for _ in range(rnn.num_layers))
         initialise(rnn, self.n_gates)
 
     @abstractmethod
@@ -119,9 +119,8 @@ class RecurrentCore(Core):
         before = begin if everyone else [part.index_select(0, timeline.sample) for part in begin]
         layers = []
         for i, weights in enumerate(self._weights()):
-            x = self.dropout[i - 1](x, timeline) if i else x
             layers.append(self.cell(x, [part[:, i] for part in before], weights))
-            x = layers[-1][0]
+            x = self.dropout[i](layers[-1][0], timeline)
         if not timeline.continues:
             return x, []
         end = [torch.stack(part, 1) for part in zip(*layers, strict=True)]
@@ -138,8 +137,8 @@ class RecurrentCore(Core):
         x = where.spread(inputs)
         layers = []
         for i, weights in enumerate(self._weights()):
-            x = self.dropout[i - 1](x, timeline, where.sample) if i else x
             x, end = self.layer(x, where, [part[:, i] for part in begin], weights)
+            x = self.dropout[i](x, timeline, where.sample)
             layers.append(end)
         if not timeline.continues:
             return where.collect(x), []
@@ -149,7 +148,7 @@ class RecurrentCore(Core):
     def _run_packed(
         self, inputs: Float[Tensor, "step width"], timeline: Timeline, begin: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """By cuDNN: all layers in one call, or one call a layer where there is dropout between them."""
+        """By cuDNN: all layers in one call, or one call a layer where there is dropout."""
         where = layout(timeline)
         rows = len(where.last)
         sizes = torch.tensor(where.sizes)
@@ -160,9 +159,9 @@ class RecurrentCore(Core):
         x = where.spread(inputs)
         layers = []
         for run in runs:
-            x = self.dropout[run[0] - 1](x, timeline, where.sample) if run[0] else x
             state = [part[run[0] : run[-1] + 1, :rows].contiguous() for part in begin]
             x, end = self.packed(x, sizes, state, [weight for i in run for weight in weights[i]])
+            x = self.dropout[run[-1]](x, timeline, where.sample) if apart else x
             layers.append(end)
         if not timeline.continues:
             return where.collect(x), []

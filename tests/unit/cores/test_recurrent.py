@@ -173,7 +173,7 @@ def test_the_way_for_cuda_agrees(
 
 
 @every_kind
-def test_dropout_is_one_mask_a_sample_between_layers_only(kind: str) -> None:
+def test_dropout_is_one_mask_a_sample_after_every_layer(kind: str) -> None:
     core = build(kind, layers=2, dropout=0.5)
     name_layers(core)
     timeline = ragged(6, 2, 9, noise=5)
@@ -183,12 +183,13 @@ def test_dropout_is_one_mask_a_sample_between_layers_only(kind: str) -> None:
     state = core.rnn.state_dict()
     below.load_state_dict({name: value for name, value in state.items() if name.endswith("l0")})
     above.load_state_dict({f"{name[:-1]}0": value for name, value in state.items() if name.endswith("l1")})
-    keep = timeline.noise.uniform(core.dropout[0].layer, 6) >= 0.5
+    keep, keep_above = (timeline.noise.uniform(core.dropout[i].layer, 6) >= 0.5 for i in range(2))
     outputs, _ = core(inputs, timeline)
     starts = timeline.starts.tolist()
     for i, (a, b) in enumerate(pairwise(starts)):
         hidden = below(inputs[a:b])[0] * keep[i] * 2
-        assert torch.allclose(above(hidden)[0], outputs[a:b], rtol=0, atol=1e-12)
+        expected = above(hidden)[0] * keep_above[i] * 2
+        assert torch.allclose(expected, outputs[a:b], rtol=0, atol=1e-12)
     calm = replace(timeline, noise=None)
     assert_equal_to_padded(core, kind, calm, 1e-12)
     assert not torch.allclose(core(inputs, calm)[0], outputs, atol=1e-2)
