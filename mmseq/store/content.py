@@ -93,7 +93,8 @@ def _pivoted(
         )
     columns = reading.numbers or found
     wanted = ", ".join(map(text, columns)) or "NULL"
-    condition = f"{code} IN ({wanted}) AND NOT isnan({value})"
+    is_wanted = f"{code} IN ({wanted})" if reading.numbers else f"{code} IS NOT NULL"
+    condition = f"{is_wanted} AND NOT isnan({value})"
     rows = f"(SELECT * FROM {raw.name} WHERE {condition})"
     dtype = _dtype(needs_float64(connection, rows, value, by=code))
     index = _code(connection, f"{name}:pivot", code, columns)
@@ -105,8 +106,8 @@ def _dtype(is_wide: bool) -> Dtype:
 
 
 def _vocabulary(connection: DuckDBPyConnection, table: str, column: str) -> tuple[str, ...]:
-    words = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
-    query = f"{words} ORDER BY {ordered(connection, words, column)}"
+    words = f"(SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL)"
+    query = f"SELECT {column} FROM {words} ORDER BY {ordered(connection, words, column)}"
     return tuple(first_column(connection, query))
 
 

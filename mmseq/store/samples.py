@@ -52,8 +52,9 @@ def collect_samples(
     """
     if plan.samples is None:
         tables = dict.fromkeys(raws[reading.table].name for reading in plan.modalities.values())
-        ids = " UNION ".join(f"SELECT DISTINCT id FROM {name}" for name in tables)
-        order = ordered(connection, f"SELECT id FROM ({ids})", "id")
+        union = " UNION ".join(f"SELECT DISTINCT id FROM {name}" for name in tables)
+        connection.execute(f"CREATE TABLE ids AS {union}")
+        ids, order = "SELECT id FROM ids", ordered(connection, "ids", "id")
     else:
         raw = raws[plan.samples]
         _check_unique(connection, raw)
@@ -73,9 +74,9 @@ def collect_samples(
     )
 
 
-def ordered(connection: DuckDBPyConnection, words: str, column: str) -> str:
-    """ORDER BY for words: by number where all are numbers, else as text."""
-    query = f"SELECT count({column}) = count(TRY_CAST({column} AS DOUBLE)) FROM ({words})"
+def ordered(connection: DuckDBPyConnection, table: str, column: str) -> str:
+    """ORDER BY for the words of a table (or a query in brackets): by number where all are numbers."""
+    query = f"SELECT count({column}) = count(TRY_CAST({column} AS DOUBLE)) FROM {table}"
     numeric = only_row(connection, query) == (True,)
     return f"CAST({column} AS DOUBLE), {column}" if numeric else column
 

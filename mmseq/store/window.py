@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow
@@ -10,7 +11,6 @@ from duckdb import DuckDBPyConnection
 from jaxtyping import Int64, Num
 
 from mmseq.store.content import Content
-from mmseq.store.query import only_row
 
 Bound = Num[np.ndarray, "sample"]
 
@@ -36,10 +36,10 @@ class Window:
         connection.unregister("bounds")
         return cls(name)
 
-    def rows(self, content: Content) -> str:
-        """FROM … WHERE …: the rows of known samples, inside the window or not."""
+    def rows(self, content: Content, join: Literal["JOIN", "LEFT JOIN"] = "JOIN") -> str:
+        """FROM … WHERE …: the rows of known samples (LEFT JOIN: of all), inside the window or not."""
         raw = content.raw.name
-        return f"FROM {raw} JOIN {self.name} ON {raw}.id = {self.name}.id WHERE {content.condition}"
+        return f"FROM {raw} {join} {self.name} ON {raw}.id = {self.name}.id WHERE {content.condition}"
 
     def inside(self, content: Content) -> str:
         """SQL that is true for rows inside."""
@@ -75,14 +75,11 @@ def span_of(connection: DuckDBPyConnection, content: Content, window: Window, li
         f"SELECT sample, count(*) FILTER ({inside}) AS n, count(*) AS present, "
         f"coalesce(min({time}) FILTER ({inside}), 0) AS first, "
         f"coalesce(max({time}) FILTER ({inside}), 0) AS last "
-        f"{window.rows(content)} GROUP BY sample"
+        f"{window.rows(content, 'LEFT JOIN')} GROUP BY sample"
     ).fetchnumpy()
-    query = f"SELECT count(*) FROM {content.raw.name} WHERE {content.condition}"
-    (n_rows,) = only_row(connection, query)
+    known = ~np.ma.getmaskarray(found["sample"])
+    sample = np.ma.getdata(found["sample"])[known]
     counts, first, last = np.zeros(len(like), np.int64), np.zeros_like(like), np.zeros_like(like)
-    counts[found["sample"]], first[found["sample"]], last[found["sample"]] = (
-        found["n"],
-        found["first"],
-        found["last"],
-    )
-    return Span(counts, first, last, n_rows, int(found["present"].sum()))
+    for array, name in ((counts, "n"), (first, "first"), (last, "last")):
+        array[sample] = found[name][known]
+    return Span(counts, first, last, int(found["present"].sum()), int(found["present"][known].sum()))
