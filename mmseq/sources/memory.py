@@ -50,6 +50,8 @@ class MemorySource(Source):
                 f"table {name!r}: must be among those that were given{did_you_mean(name, self.tables)}; "
                 f"tables: {', '.join(self.tables)}"
             )
+        if not self.tables[name].num_columns:
+            raise AbsentTable(f"table {name!r}: needs columns; none came; name them, even where no row is")
         rows, view = self.tables[name], '"given ' + name.replace('"', '""') + '"'
         connection.register(view[1:-1], rows)
         sql = f"SELECT * FROM {view}"

@@ -35,19 +35,37 @@ def ingest(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source) ->
     raws: dict[str, Raw] = {}
     opened = {name: _open(connection, plan, source, name) for name in plan.tables()}
     for name, uses in _uses(plan, source, opened).items():
-        table = opened[name]
-        if plan.known and source.open_world:
-            table = _lacking(table, [use.column for use in uses])
-        raw = Raw(f"raw_{len(raws)}", table)
-        types = _types(connection, raw.table)
-        for use in uses:
-            _check_column(raw.table, use, types)
-            raw.add(_cell(connection, raw.table, use, types[use.column], source))
-        _copy(connection, raw)
+        raws[name] = raw = Raw(f"raw_{len(raws)}", opened[name])
+        try:
+            _read(connection, plan, source, raw, uses)
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            raise DataError(
+                f"{raw.table.where}: cannot be read; {first_lines(error)}; correct the file"
+            ) from error
         if not raw.n_rows and not (plan.known and source.open_world):
             raise DataError(f"{raw.table.where}: a table needs rows; it has none; drop it or give it rows")
-        raws[name] = raw
     return raws
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source, raw: Raw, uses: list[Use]
+) -> None:
+    if plan.known and source.open_world:
+        raw.table = _lacking(raw.table, [use.column for use in uses])
+    types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {raw.table.sql}").fetchall()}
+    for use in uses:
+        _check_column(raw.table, use, types)
+        raw.add(_cell(connection, raw.table, use, types[use.column], source))
+    columns = ", ".join(f"{cell.value()} AS {name}" for name, cell in raw.cells.items())
+    try:
+        connection.execute(f"CREATE TABLE {raw.name} AS SELECT {columns} FROM ({raw.table.sql})")
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise_bad_cell(connection, raw, error)
+    (raw.n_rows,) = only_row(connection, f"SELECT count(*) FROM {raw.name}")
 
 
 def _open(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source, name: str) -> Table:
@@ -110,10 +128,6 @@ def _with_group(plan: Plan, source: Source, opened: Mapping[str, Table]) -> list
     return having
 
 
-def _types(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
-    return {row[0]: row[1] for row in connection.execute(f"DESCRIBE {table.sql}").fetchall()}
-
-
 def _check_column(table: Table, use: Use, types: Iterable[str]) -> None:
     if use.column not in types:
         raise DataError(
@@ -139,12 +153,3 @@ def _is_moment(connection: duckdb.DuckDBPyConnection, table: Table, column: str,
         f"FROM ({table.sql}) WHERE {name} <> '' LIMIT 1"
     )
     return first_row(connection, first) == (True,)
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, raw: Raw) -> None:
-    columns = ", ".join(f"{cell.value()} AS {name}" for name, cell in raw.cells.items())
-    try:
-        connection.execute(f"CREATE TABLE {raw.name} AS SELECT {columns} FROM ({raw.table.sql})")
-    except duckdb.Error as error:
-        raise_bad_cell(connection, raw, error)
-    (raw.n_rows,) = only_row(connection, f"SELECT count(*) FROM {raw.name}")
