@@ -1,0 +1,166 @@
+"""Numbers: percentiles, moments, filling and ageing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmseq.batch import NumericEvents, Timeline
+from mmseq.errors import DataError
+from mmseq.modalities import Stored, modalities
+from mmseq.modalities.numeric import NumericConfig, NumericModality, NumericSpec
+
+
+def config(**options: Any) -> NumericConfig:
+    return NumericConfig(
+        **{"kind": "numeric", "table": "t.csv", "time": "t", "columns": ["a", "b"]} | options
+    )
+
+
+def fit(*chunks: list[list[float]], **options: Any) -> NumericSpec:
+    arrays = [{"values": np.array(chunk, np.float32).reshape(-1, 2)} for chunk in chunks]
+    n = sum(len(chunk) for chunk in chunks)
+    stored = Stored(("a", "b"), (), lambda: iter(arrays), n, False, 2.0)
+    return NumericModality.fit(config(**options), stored)
+
+
+def spec(**changes: Any) -> NumericSpec:
+    plain = {
+        "columns": ["a", "b"], "mean": [1.0, 0.0], "std": [2.0, 1.0], "low": [0.0, -5.0], "high": [5.0, 5.0],
+        "missing": [0.0, 0.0], "time_scale": 2.0, "static": False,
+    }  # fmt: skip
+    return NumericSpec(**plain | changes)
+
+
+NAN = math.nan
+
+
+def test_fit_without_clipping() -> None:
+    found = fit([[1, NAN], [3, 10]], [[5, 30], [NAN, NAN]], clip=None)
+    assert found.mean == [3, 20] and found.std == pytest.approx([math.sqrt(8 / 3), 10])
+    assert (found.low, found.high) == (None, None)
+    assert found.missing == [0.25, 0.5]
+    assert found.time_scale == 2.0 and not found.static
+
+
+def test_fit_clips_outliers_at_percentiles() -> None:
+    values = np.random.default_rng(0).normal(size=(1000, 2))
+    values[7, 0] = 1e6
+    found = fit(values[:300].tolist(), values[300:].tolist(), clip=[1, 99])
+    stored = values.astype(np.float32).astype(np.float64)
+    low, high = np.percentile(stored, [1, 99], axis=0)
+    assert found.low == pytest.approx(low.tolist()) and found.high == pytest.approx(high.tolist())
+    assert found.mean == pytest.approx(stored.clip(low, high).mean(0).tolist())
+    assert found.std == pytest.approx(stored.clip(low, high).std(0).tolist())
+    assert abs(found.mean[0]) < 0.1
+
+
+def test_fit_of_a_constant_and_of_an_empty_column() -> None:
+    found = fit([[7, NAN], [7, NAN]])
+    assert found.mean == [7, 0] and found.std == [1, 1] and found.missing == [0, 1]
+    assert found.low is not None and found.low[1] < -1e38
+
+
+def test_fit_keeps_digits_of_large_numbers() -> None:
+    arrays = [{"values": np.array([[1.7e9 + i, 0.0] for i in range(100)])}]
+    stored = Stored(("a", "b"), (), lambda: iter(arrays), 100, False, 1.0)
+    found = NumericModality.fit(config(clip=None), stored)
+    assert found.std[0] == pytest.approx(np.arange(100).std(), rel=1e-9)
+    for dtype in (torch.float32, torch.float64):
+        modality = NumericModality(found, fill="last").to(dtype)
+        ready = modality.normalise(torch.tensor([[1.7e9, 0.0], [1.7e9 + 99, 0.0]], dtype=torch.float64))
+        assert ready.dtype == dtype
+        assert float(ready[1, 0] - ready[0, 0]) == pytest.approx(99 / np.arange(100).std(), rel=1e-5)
+
+
+def test_fit_without_events_names_the_table() -> None:
+    with pytest.raises(DataError, match=r"t\.csv: the modality needs events in the training split"):
+        fit([])
+
+
+def test_normalises_and_clips() -> None:
+    found = NumericModality(spec(), fill="last").normalise(torch.tensor([[3.0, 9.0], [-7.0, 0.5]]))
+    assert found.tolist() == [[1.0, 5.0], [-0.5, 0.5]]
+
+
+def test_raw_cells_become_events() -> None:
+    arrays = {"values": np.array([[1, np.nan], [np.nan, np.nan]], np.float32)}
+    events = NumericModality(spec(), fill="last").events(torch.tensor([0, 3]), arrays, ())
+    assert events.observed.tolist() == [[True, False], [False, False]]
+    assert events.values.tolist() == [[1, 0], [0, 0]] and events.step.tolist() == [0, 3]
+
+
+def timeline() -> Timeline:
+    time = torch.tensor([0.0, 2.0, 8.0, 0.0, 1.0], dtype=torch.float64)
+    return Timeline(torch.tensor([0, 3, 5]), time, torch.tensor([0.0, 2.0, 6.0, 0.0, 1.0]))
+
+
+def raw() -> NumericEvents:
+    values = torch.tensor([[3.0, 1.0], [9.0, 9.0], [0.0, 2.0], [0.0, 0.0]])
+    observed = torch.tensor([[True, True], [False, False], [False, True], [False, False]])
+    return NumericEvents(torch.arange(4), values, observed)
+
+
+@pytest.mark.parametrize(("fill", "filled"), [("last", [1.0, 1.0]), ("mean", [0.0, 0.0])])
+def test_fills_and_ages(fill: Any, filled: list[float]) -> None:
+    ready, _ = NumericModality(spec(), fill=fill)(raw(), timeline())
+    a_filled = filled[0]
+    assert ready.values.tolist() == [[1, 1], filled, [a_filled, 2], [0, 0]]
+    ages = [[0, 0], [math.log(2)] * 2, [math.log(5), 0], [-1, -1]]
+    torch.testing.assert_close(ready.age, torch.tensor(ages))
+    assert torch.equal(ready.observed, raw().observed)
+
+
+def test_hidden_values_are_never_read() -> None:
+    """Whatever stands where nothing was observed, NaN even, makes no difference."""
+    spoiled = NumericEvents(raw().step, torch.where(raw().observed, raw().values, NAN), raw().observed)
+    modality = NumericModality(spec(), fill="mean")
+    assert torch.equal(modality(spoiled, timeline())[0].values, modality(raw(), timeline())[0].values)
+
+
+def test_static_values_have_no_past() -> None:
+    ready, state = NumericModality(spec(static=True), fill="last")(raw(), timeline())
+    assert ready.values.tolist() == [[1, 1], [0, 0], [0, 2], [0, 0]]
+    assert ready.age is not None and ready.age.tolist() == [[0, 0], [-1, -1], [-1, 0], [-1, -1]]
+    assert state == {}
+
+
+def test_next_event_is_the_mean_of_what_was_observed() -> None:
+    step = torch.tensor([0, 0, 0, 2])
+    values = torch.tensor([[1.0, 7.0], [3.0, 9.0], [99.0, 99.0], [4.0, 4.0]])
+    observed = torch.tensor([[True, False], [True, False], [False, False], [False, True]])
+    merged = NumericModality(spec(), fill="last").next_event(
+        NumericEvents(step, values, observed), np.array([0, 3])
+    )
+    assert merged.observed is not None
+    assert merged.observed.tolist() == [[True, False], [False, True]]
+    assert merged.value[merged.observed].tolist() == [2.0, 4.0]
+
+
+def test_next_event_is_a_gaussian_in_the_columns_own_units() -> None:
+    (part,) = NumericModality(spec(), fill="last").next_parts()
+    assert (part.kind, part.first, part.last) == ("regression", 0, 2)
+    assert part.spec == {"columns": ["a", "b"], "mean": [1.0, 0.0], "std": [2.0, 1.0]}
+    assert part.options["loss"] == "gaussian"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": []}, "set `columns`, or `pivot`"),
+        ({"clip": [99, 1]}, "lower percentile of `clip` must be below"),
+        ({"clip": [1]}, "at least 2 items"),
+        ({"clip": [0, 101]}, "less than or equal to 100"),
+    ],
+)
+def test_config_that_breaks_a_rule(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**options)
+
+
+def test_registered() -> None:
+    assert modalities.component_class("numeric") is NumericModality

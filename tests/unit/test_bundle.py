@@ -1,0 +1,188 @@
+"""Bundles notice every flipped bit, cut, missing, added or stray file, and replace as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmseq.bundle import MANIFEST, dump_json, read_folder, write_folder
+from mmseq.errors import CheckpointError
+
+SCHEMA = "test 1"
+FILES = {"a.bin": bytes(range(60)), "b.json": b'{"x": 1}\n', "empty": b""}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_folder(tmp_path / "bundle", FILES, SCHEMA)
+    return tmp_path / "bundle"
+
+
+def refuse(folder: Path, *parts: str) -> str:
+    """The message that reading fails with; it names these."""
+    with pytest.raises(CheckpointError) as caught:
+        read_folder(folder, SCHEMA)
+    message = str(caught.value)
+    assert all(part in message for part in parts), message
+    return message
+
+
+def test_there_and_back(folder: Path) -> None:
+    assert read_folder(folder, SCHEMA) == FILES
+    assert {path.name for path in folder.parent.iterdir()} == {"bundle"}
+
+
+@pytest.mark.parametrize("name", ["a.bin", "b.json"])
+def test_every_flipped_bit_is_noticed(name: str, folder: Path) -> None:
+    content = FILES[name]
+    for place in range(len(content)):
+        for bit in range(8):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            (folder / name).write_bytes(flipped)
+            refuse(folder, str(folder / name), "copy it again")
+
+
+def test_flipped_bit_in_any_byte_of_the_manifest_is_noticed(folder: Path) -> None:
+    content = (folder / MANIFEST).read_bytes()
+    for place in range(len(content) - 1):  # the last byte is the end of the line
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        (folder / MANIFEST).write_bytes(flipped)
+        refuse(folder, str(folder))
+
+
+def test_every_cut_is_noticed(folder: Path) -> None:
+    for name in ("a.bin", "b.json", MANIFEST):
+        content = (folder / name).read_bytes()
+        for size in range(len(content) - 1):
+            (folder / name).write_bytes(content[:size])
+            refuse(folder, name)
+        (folder / name).write_bytes(content)
+
+
+def test_longer_file(folder: Path) -> None:
+    (folder / "empty").write_bytes(b"\0")
+    refuse(folder, str(folder / "empty"), "needs 0 bytes; has 1")
+
+
+@pytest.mark.parametrize("name", ["a.bin", "empty"])
+def test_missing_file(name: str, folder: Path) -> None:
+    (folder / name).unlink()
+    refuse(folder, str(folder / name), "missing", "copy the whole folder")
+
+
+def test_folder_in_place_of_a_file(folder: Path) -> None:
+    (folder / "a.bin").unlink()
+    (folder / "a.bin").mkdir()
+    refuse(folder, str(folder / "a.bin"), "missing")
+
+
+def test_missing_manifest(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
+    refuse(folder, f"needs a {MANIFEST}", "not a complete test 1 folder")
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    refuse(tmp_path / "none", f"needs a {MANIFEST}")
+
+
+def test_unknown_file(folder: Path) -> None:
+    (folder / "extra.pkl").write_bytes(b"x")
+    refuse(folder, str(folder / "extra.pkl"), "does not list it")
+
+
+def test_other_schema(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="needs schema 'test 2'; found 'test 1'"):
+        read_folder(folder, "test 2")
+
+
+@pytest.mark.parametrize("name", ["..", "../bundle/a.bin", "/etc/passwd", "", ".", "sub/a", MANIFEST])
+def test_names_that_lead_elsewhere(name: str, folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    manifest["files"][name] = manifest["files"]["a.bin"]
+    (folder / MANIFEST).write_bytes(dump_json(manifest))
+    refuse(folder, MANIFEST, repr(name), "plain file names only")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"schema": "test 1"}',
+        b'{"schema": "test 1", "files": 3}',
+        b'{"schema": "test 1", "files": {"a.bin": 3}}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_manifest_that_is_none(content: bytes, folder: Path) -> None:
+    (folder / MANIFEST).write_bytes(content)
+    refuse(folder, str(folder / MANIFEST), "altered")
+
+
+def test_manifest_entry_that_lacks_a_digest(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    del manifest["files"]["a.bin"]["sha256"]
+    (folder / MANIFEST).write_bytes(dump_json(manifest))
+    refuse(folder, "needs bytes and sha256 of every file")
+
+
+def test_json_has_no_nan() -> None:
+    assert json.loads(dump_json({"ü": [1.5, None]})) == {"ü": [1.5, None]}
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            dump_json({"x": value})
+
+
+def test_replaces_as_a_whole(folder: Path) -> None:
+    write_folder(folder, {"new": b"1"}, SCHEMA)
+    assert read_folder(folder, SCHEMA) == {"new": b"1"}
+    assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
+
+
+def test_failed_write_leaves_the_old_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_folder(folder, {"new": b"1"}, SCHEMA)
+    assert read_folder(folder, SCHEMA) == FILES
+    assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
+
+
+class Killed(BaseException):
+    """Stands in for the end of the process."""
+
+
+@pytest.mark.parametrize("survived", [0, 1])
+@pytest.mark.parametrize("then", ["read", "write"])
+def test_kill_at_either_rename_leaves_a_folder(
+    survived: int, then: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, left = Path.rename, survived
+
+    def dying(path: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "rename", dying)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a killed process tidies nothing
+        write_folder(folder, {"new": b"1"}, SCHEMA)
+    if then == "write":
+        write_folder(folder, {"newer": b"2"}, SCHEMA)
+        assert read_folder(folder, SCHEMA) == {"newer": b"2"}
+        assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
+    else:
+        assert read_folder(folder, SCHEMA) == FILES
