@@ -21,8 +21,8 @@ from mmseq.encoders import Encoder, encoders
 from mmseq.errors import CheckpointError, ConfigError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
-from mmseq.heads import heads
-from mmseq.modalities import modalities
+from mmseq.heads import Head, heads
+from mmseq.modalities import Modality, modalities
 from mmseq.parts import Parts
 from mmseq.random import hash_name, name_layers
 from mmseq.readouts import readouts
@@ -41,6 +41,10 @@ class Model(nn.Module):
         experiment: what the user chose.
         facts: what was fitted on the training split.
     """
+
+    modalities: Parts[Modality]
+    encoders: Parts[Encoder]
+    heads: Parts[Head]
 
     def __init__(self, experiment: Experiment, facts: Facts) -> None:
         super().__init__()
@@ -67,6 +71,7 @@ class Model(nn.Module):
 
     def _encoder(self, name: str) -> Encoder:
         config = self.experiment.modalities[name].encoder
+        assert config is not None  # the experiment has written the default down
         return encoders.build(config, self.facts.modalities[name], self.fusion.width)
 
     def _head_width(self, task: str) -> int:

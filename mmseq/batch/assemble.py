@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from mmseq.heads import Labels
 from mmseq.random import Noise, hash_key
 
 if TYPE_CHECKING:
+    from mmseq.heads.next_step import NextEventConfig
     from mmseq.model import Model
     from mmseq.store import Gathered, Store
 
@@ -79,7 +80,7 @@ class Assembler:
 
     def _target(self, task: str, gathered: Gathered, events: Mapping[str, Events]) -> Target:
         if task not in self.stored_tasks:
-            config = self.configs[task]
+            config = cast("NextEventConfig", self.configs[task])
             return next_step_target(
                 self.modalities[config.modality],
                 events[config.modality],

@@ -43,6 +43,7 @@ class Order:
         if self.size is not None:
             size = self.size * self.bucket
             return [shuffled[i : i + size] for i in range(0, len(shuffled), size)]
+        assert self.steps is not None
         group = np.cumsum(self.lengths[shuffled]) // (self.steps * self.bucket)
         return np.split(shuffled, np.flatnonzero(np.diff(group)) + 1)
 
@@ -53,6 +54,7 @@ class Order:
         if self.size is not None:
             return [group[i : i + self.size] for i in range(0, len(group), self.size)]
         batches: list[list[int]] = [[]]
+        assert self.steps is not None
         budget = self.steps
         for member in group:
             budget -= self.lengths[member]

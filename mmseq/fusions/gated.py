@@ -27,6 +27,8 @@ class GatedFusion(Fusion):
     fusion"), with one gate per modality and feature, and told of presence, age and time.
     """
 
+    values: Parts[nn.Linear]
+
     def __init__(self, modalities: Sequence[str], n_clock: int, *, width: int) -> None:
         super().__init__()
         self.width = width

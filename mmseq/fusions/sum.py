@@ -22,6 +22,8 @@ class SumConfig(FusionConfig):
 class SumFusion(Fusion):
     """Σ_m (x_m + W_m [presence_m, age_m]) + W_c clock + b."""
 
+    marks: Parts[nn.Linear]
+
     def __init__(self, modalities: Sequence[str], n_clock: int, *, width: int) -> None:
         super().__init__()
         self.width = width

@@ -89,7 +89,7 @@ def test_contract_of_everything_at_once(make_experiment: MakeExperiment, store: 
         readout=[{"kind": "last"}, {"kind": "mean"}, {"kind": "max"}, {"kind": "attention"}],
     )
     model = build(experiment, store)
-    check_model(model, batch_for(model, store, list(range(10))))
+    check_model(model, batch_for(model, store, list(range(6))))
 
 
 class ForgetsStatic(Model):
