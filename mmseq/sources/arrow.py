@@ -79,7 +79,7 @@ def _plain(table: pyarrow.Table) -> pyarrow.Table:
     return table.combine_chunks()
 
 
-def split_records(records: Sequence[Mapping[str, Any]], id: str) -> dict[str, list[dict[str, Any]]]:
+def split_records(records: Sequence[Any], id: str) -> dict[str, list[dict[str, Any]]]:
     """Nested records, one a sample → the table `samples` and one table for each field that holds rows."""
     tables: dict[str, list[dict[str, Any]]] = {"samples": []}
     for number, record in enumerate(records, start=1):

@@ -36,7 +36,7 @@ class MemorySource(Source):
     """
 
     def __init__(
-        self, tables: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, id: str, group: str | None
+        self, tables: Mapping[str, Any] | Sequence[Any], *, id: str, group: str | None
     ) -> None:
         named = tables if isinstance(tables, Mapping) else split_records(tables, id)
         self.tables = {name: arrow_table(name, rows) for name, rows in named.items()}

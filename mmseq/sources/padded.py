@@ -90,7 +90,7 @@ def _mask(name: str, shape: tuple[int, ...], lengths: Any, mask: Any) -> np.ndar
         return np.ones(shape, bool)
     array = np.asarray(lengths)
     right = array.shape == shape[:1] and array.dtype.kind in "iu"
-    right = right and array.min(initial=0) >= 0 and array.max(initial=0) <= shape[1]
+    right = right and bool(array.min(initial=0) >= 0 and array.max(initial=0) <= shape[1])
     _check(right, name, f"{shape[0]} whole lengths from 0 to {shape[1]}", array)
     return np.arange(shape[1]) < array[:, None]
 

@@ -27,7 +27,7 @@ def collect_groups(
     if source.group is None or not having:  # new data for a model need no groups
         return None, []
     pairs = " UNION ".join(
-        f"SELECT id, {raw.find(source.group, 'code')} AS name FROM {raw.name}" for raw in having
+        f"SELECT DISTINCT id, {raw.find(source.group, 'code')} AS name FROM {raw.name}" for raw in having
     )
     found = connection.execute(
         "SELECT samples.id, count(name), count(*), min(name), max(name) FROM samples "

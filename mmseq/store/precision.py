@@ -14,7 +14,7 @@ ROWS_LOOKED_AT = 200_000
 def needs_float64(connection: DuckDBPyConnection, table: str, column: str, by: str = "1") -> bool:
     """Whether rounding to float32 would move the values by a part of their spread that matters.
 
-    Compares the mean rounding error with the distance between the quartiles (the whole range, where
+    Compares the median rounding error with the distance between the quartiles (the whole range, where
     the quartiles are equal), on evenly spread rows, and looks for values that are too large.
 
     Args:
@@ -37,6 +37,6 @@ def needs_float64(connection: DuckDBPyConnection, table: str, column: str, by: s
     )
     spread = "quantile_cont(x, 0.75) - quantile_cont(x, 0.25)"
     found = connection.execute(
-        f"SELECT avg(loss), {spread}, max(x) - min(x) FROM ({some}) GROUP BY part"
+        f"SELECT median(loss), {spread}, max(x) - min(x) FROM ({some}) GROUP BY part"
     ).fetchall()
     return any(loss > LARGEST_LOSS * (middle or whole) for loss, middle, whole in found if whole > 0)

@@ -63,9 +63,12 @@ def test_same_data_give_the_same_bytes(build: Build, tmp_path: Path) -> None:
     first.path.rename(tmp_path / "kept")
     again = build()
     assert again.path == first.path
-    assert {
-        p.relative_to(again.path): p.read_bytes() for p in again.path.rglob("*.*") if p.is_file()
-    } == files
+    assert contents(again) == files
+
+
+def contents(store: Store) -> dict[Path, bytes]:
+    files = [path for path in store.path.rglob("*") if path.is_file()]
+    return {path.relative_to(store.path): path.read_bytes() for path in files}
 
 
 def test_nothing_but_the_store_is_left(tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""How cells become numbers, codes and times, whatever type they come in."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import polars
+import pytest
+
+from mmseq.sources import Pivot, Reading
+from mmseq.sources.memory import MemorySource
+from mmseq.sources.tables import MISSING, TablesSource
+from mmseq.store import Plan, Store, prepare
+from mmseq.store.timeline import bin_ends
+
+
+def store_of(folder: Path, rows: Any, reading: Reading, **plan: Any) -> Store:
+    source = MemorySource({"v": rows}, id="id", group=None)
+    return prepare(Plan({"v": reading}, **plan), source, folder)
+
+
+def values(store: Store) -> np.ndarray:
+    return store.gather(np.arange(len(store))).events["v"].arrays["values"]
+
+
+def words(store: Store) -> list[str | None]:
+    code = store.gather(np.arange(len(store))).events["v"].arrays["code"][:, 0]
+    return [None if c < 0 else store.vocabularies("v")[0][c] for c in code]
+
+
+NOON = datetime(2024, 3, 31, 12, 0, tzinfo=UTC)
+MOMENTS = {
+    "naive": [NOON.replace(tzinfo=None), NOON.replace(tzinfo=None) + timedelta(hours=1)],
+    "aware": [NOON, NOON.astimezone(timezone(timedelta(hours=5))) + timedelta(hours=1)],
+    "text": ["2024-03-31T12:00:00", "2024-03-31 13:00"],
+    "text with zones": ["2024-03-31T14:00:00+02:00", "2024-03-31T08:00:00-05:00"],
+    "text in UTC": ["2024-03-31T12:00:00Z", "2024-03-31T13:00:00.000Z"],
+    "numpy": np.array(["2024-03-31T12", "2024-03-31T13"], "datetime64[ns]"),
+}
+
+
+@pytest.mark.parametrize("form", MOMENTS)
+@pytest.mark.parametrize("frame", [dict, pandas.DataFrame, polars.DataFrame])
+def test_moments(form: str, frame: Any, tmp_path: Path) -> None:
+    rows = frame({"id": [1, 1], "t": MOMENTS[form], "x": [1.0, 2.0]})
+    store = store_of(tmp_path, rows, Reading("v", "t", ("x",)), unit="minutes")
+    assert store.gather(np.array([0])).time.tolist() == [0.0, 60.0]
+    assert store.origins.tolist() == [int(NOON.timestamp()) * 10**9]
+    assert store.manifest.clock == "moment"
+
+
+def test_dates(tmp_path: Path) -> None:
+    rows = {"id": [1, 1], "t": [date(2024, 3, 1), date(2024, 2, 27)], "x": [1.0, 2.0]}
+    store = store_of(tmp_path, rows, Reading("v", "t", ("x",)), unit="days")
+    assert (store.gather(np.array([0])).time.tolist(), values(store)[:, 0].tolist()) == ([0, 3], [2, 1])
+
+
+def test_nanoseconds_are_kept(tmp_path: Path) -> None:
+    times = np.array([0, 1, 1_000_000_007], "datetime64[ns]")
+    store = store_of(tmp_path, {"id": [1] * 3, "t": times, "x": [1.0] * 3}, Reading("v", "t", ("x",)))
+    assert store.gather(np.array([0])).time.tolist() == [0.0, 1e-9, 1.000000007]
+
+
+def test_until_moments(tmp_path: Path) -> None:
+    times = ["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00"]
+    rows = {"id": [1] * 3, "t": times, "x": [1.0, 2.0, 3.0]}
+    for until, kept in (("2024-01-01T01:00:00", 2), ("2024-01-01T02:30:00+01:00", 2), ("2024-01-01", 1)):
+        store = store_of(tmp_path, rows, Reading("v", "t", ("x",)), until=until)
+        assert len(values(store)) == kept
+        assert store.entry("v").report["after until"] == 3 - kept
+
+
+def test_numbers_of_every_type(tmp_path: Path) -> None:
+    for x in ([1, None, 3], ["1", "", "3.0"], [True, None, True], np.array([1, np.nan, 3], "f4")):
+        got = values(store_of(tmp_path, {"id": [1] * 3, "t": [0, 1, 2], "x": x}, Reading("v", "t", ("x",))))
+        want = [1, np.nan, 1 if x[0] is True else 3]
+        np.testing.assert_array_equal(got[:, 0], np.array(want, np.float32))
+
+
+def test_missing_markers(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("id,t,x,c\n1,0,-1,none\n1,1,-1.0,NA\n1,2,?,b\n1,3,1,?\n")
+    source = TablesSource(root=tmp_path, id="id", group=None, missing=["-1", "?", "NA"])
+    plan = Plan({"v": Reading("v.csv", "t", ("x",)), "c": Reading("v.csv", "t", codes=("c",))})
+    store = prepare(plan, source, tmp_path / "stores")
+    np.testing.assert_array_equal(values(store)[:, 0], np.array([np.nan, np.nan, np.nan, 1], np.float32))
+    assert store.gather(np.array([0])).events["c"].arrays["code"][:, 0].tolist() == [1, -1, 0, -1]
+    assert store.vocabularies("c") == (("b", "none"),)
+
+
+def test_codes_of_every_type(tmp_path: Path) -> None:
+    reading = Reading("v", "t", codes=("c",))
+    forms = {
+        "ints": ([3, None, 10], ["3", None, "10"]),
+        "floats": (np.array([3.0, np.nan, 10.0]), ["3", None, "10"]),
+        "fractions": ([3.5, None, 10.0], ["3.5", None, "10"]),
+        "categories": (pandas.Categorical(["b", None, "a"]), ["b", None, "a"]),
+        "text": (["b", "", "a b"], ["b", None, "a b"]),
+        "mixed": (["b", None, 3], ["b", None, "3"]),
+        "quotes": (["it's", None, 'a "b"'], ["it's", None, 'a "b"']),
+    }
+    for form, (codes, want) in forms.items():
+        rows = {"id": [1] * 3, "t": [0, 1, 2], "c": codes}
+        assert words(store_of(tmp_path / form, rows, reading)) == want, form
+
+
+def test_numeric_words_are_ordered_as_numbers(tmp_path: Path) -> None:
+    rows = {"id": [1] * 3, "t": [0, 1, 2], "c": [10, 9, -1]}
+    store = store_of(tmp_path, rows, Reading("v", "t", codes=("c",)))
+    assert store.vocabularies("v") == (("-1", "9", "10"),)
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype"),
+    [
+        (np.linspace(0, 1, 500), "float32"),
+        (1e9 + np.arange(500.0), "float64"),  # a unit is lost in float32
+        (np.exp(np.linspace(0, 40, 500)), "float32"),  # heavy-tailed: each value is kept to 1e-7
+        (np.r_[0.0, 1e9 + np.arange(499.0)], "float64"),  # an outlier does not hide it
+        (np.full(500, 0.1), "float32"),
+        (np.r_[1e39, np.zeros(499)], "float64"),
+        (np.full(500, np.nan), "float32"),
+    ],
+)
+def test_precision(column: np.ndarray, dtype: str, tmp_path: Path) -> None:
+    n = len(column)
+    rows = {"id": [1] * n, "t": np.arange(n), "x": column}
+    store = store_of(tmp_path, rows, Reading("v", "t", ("x",)))
+    assert (values(store).dtype, store.entry("v").dtype) == (np.dtype(dtype), dtype)
+    np.testing.assert_array_equal(values(store)[:, 0], column.astype(dtype))
+    if not np.isnan(column).all():
+        pivoted = {"id": [1] * n, "t": np.arange(n), "code": ["k"] * n, "x": column}
+        reading = Reading("v", "t", pivot=Pivot("code", "x"))
+        assert store_of(tmp_path / "pivot", pivoted, reading).entry("v").dtype == dtype
+
+
+def test_names_that_are_no_file_names(tmp_path: Path) -> None:
+    rows = {"id": [1], "t": [0], 'a "b"/c': ["x'y"], "x": [1.0]}
+    name = "../über/mod ali.ty"
+    reading = Reading("v", "t", codes=('a "b"/c',))
+    plan = Plan({name: reading, "x": Reading("v", "t", ("x",))})
+    store = prepare(plan, MemorySource({"v": rows}, id="id", group=None), tmp_path)
+    assert store.vocabularies(name) == (("x'y",),)
+    assert [path.parent for path in tmp_path.glob("*")] == [tmp_path]
+    assert len(store.gather(np.array([0])).events[name]) == 1
+
+
+def test_bin_ends() -> None:
+    times = np.array([0.0, 0.05, 0.1, 0.15, 1.1, 1.1000001, -0.05, -0.1, 0.3])
+    want = [0, 0.1, 0.1, 0.2, 1.1, 1.2, 0, -0.1, 0.3]
+    np.testing.assert_allclose(bin_ends(times, 0.1), want, atol=1e-12)
+    ends = bin_ends(np.array([0, 1, 10, 11, -1, -10]), 10.0)
+    assert (ends.tolist(), ends.dtype) == ([0, 10, 10, 20, 0, -10], np.int64)
+    assert bin_ends(times, None) is times
+
+
+def test_rows_of_equal_time_keep_their_order(tmp_path: Path) -> None:
+    n = 5_000
+    rng = np.random.default_rng(0)
+    rows = {"id": rng.integers(0, 3, n), "t": rng.integers(0, 4, n), "x": np.arange(n)}
+    store = store_of(tmp_path, rows, Reading("v", "t", ("x",)))
+    order = np.lexsort((rows["x"], rows["t"], rows["id"]))
+    np.testing.assert_array_equal(values(store)[:, 0], rows["x"][order])
+
+
+def test_group_of_an_event_table(tmp_path: Path) -> None:
+    rows = {"id": [1, 1, 2], "t": [0, 1, 0], "x": [1.0] * 3, "unit": ["b", "b", "a"]}
+    source = MemorySource({"v": rows}, id="id", group="unit")
+    store = prepare(Plan({"v": Reading("v", "t", ("x",))}), source, tmp_path)
+    assert (store.groups.tolist(), store.group_names) == ([1, 0], ["a", "b"])
+
+
+def test_delimiters(tmp_path: Path) -> None:
+    for ending, mark in ((".tsv", "\t"), (".csv", ";"), (".txt", "|")):
+        (tmp_path / f"v{ending}").write_text(
+            f"\ufeffid{mark}t{mark}x\r\n1{mark}0{mark}2,5\r\n".replace(",", ".")
+        )
+        source = TablesSource(root=tmp_path, id="id", group=None, missing=MISSING)
+        assert values(prepare(Plan({"v": Reading(f"v{ending}", "t", ("x",))}), source, tmp_path / "s")) == 2.5
