@@ -3,6 +3,7 @@
 from mmseq.store.gather import Gathered, Rows
 from mmseq.store.plan import Plan, plan_of
 from mmseq.store.prepare import prepare
+from mmseq.store.profile import profile
 from mmseq.store.read import Store
 
-__all__ = ["Gathered", "Plan", "Rows", "Store", "plan_of", "prepare"]
+__all__ = ["Gathered", "Plan", "Rows", "Store", "plan_of", "prepare", "profile"]
