@@ -31,7 +31,7 @@ def prepare(experiment: Experiment, data: Any = None) -> Store:
     """
     return prepare_store(
         plan_of(experiment),
-        _source(experiment.data.source, data),
+        source_of(experiment, data),
         experiment.data.store,
         memory_limit=experiment.data.memory_limit,
         shard_events=experiment.data.shard_events,
@@ -67,6 +67,11 @@ def prepare_inputs(model: Model, data: Any, folder: Path) -> Store:
         in_memory = sources.parse({"kind": IN_MEMORY, "id": getattr(config, "id", "id")})
         source = _source(in_memory, data)
     return prepare_store(plan, source, folder, memory_limit=experiment.data.memory_limit)
+
+
+def source_of(experiment: Experiment, data: Any = None) -> Source:
+    """The raw data of an experiment. Raises ConfigError where they are, or are not, to come from Python."""
+    return _source(experiment.data.source, data)
 
 
 def _source(config: SourceConfig, data: Any) -> Source:

@@ -15,6 +15,7 @@ from mmseq.config.experiment import Experiment
 from mmseq.facts import Facts
 from mmseq.heads import Upcoming, heads
 from mmseq.modalities import Modality, Stored, modalities
+from mmseq.refused import telling_where
 
 if TYPE_CHECKING:
     from mmseq.store import Store
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
 _TIMED_SAMPLES = 2_000  # enough of them to tell a typical time between steps
 
 
-def fit(experiment: Experiment, store: Store, samples: Int64[np.ndarray, "member"]) -> Facts:
-    """Fits every modality and task on these samples, in the store's order, and on no others."""
+def fit(
+    experiment: Experiment, store: Store, samples: Int64[np.ndarray, "member"], data: Any = None
+) -> Facts:
+    """Fits every modality and task on these samples, in the store's order, and on no others.
+
+    Args:
+        experiment: says what there is to fit.
+        store: holds the samples.
+        samples: of the training split.
+        data: tables in memory, to name a bad row of; for a source of kind `memory`.
+    """
     samples = np.sort(samples)
     scale = _time_scale(store, samples)
     modality_specs = {
@@ -34,14 +44,16 @@ def fit(experiment: Experiment, store: Store, samples: Int64[np.ndarray, "member
         name: modalities.build(experiment.modalities[name], spec) for name, spec in modality_specs.items()
     }
     task_specs = {}
+    config: Any
+    facts: Any
     for task, config in experiment.tasks.items():
-        facts: Any
         if task in store.tasks:
             facts = labels(store, task, samples)
         else:
             modality = built[config.modality]
             facts = Upcoming(modality, _waits(store, config, modality, samples))
-        task_specs[task] = heads.component_class(config.kind).fit(config, facts)
+        with telling_where(experiment, store, task, samples, data):
+            task_specs[task] = heads.component_class(config.kind).fit(config, facts)
     return Facts(scale, modality_specs, task_specs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+import shlex
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +50,9 @@ class Run:
             root: folder of runs.
             experiment: what will run.
             source: the text of the user's YAML.
+
+        Raises:
+            ConfigError: the folder cannot be made.
         """
         from mmseq.config.load import dump_config
 
@@ -60,19 +64,28 @@ class Run:
             except FileExistsError:
                 n += 1
                 path = root / f"{experiment.name}-{n}"
+            except OSError as error:
+                raise ConfigError(
+                    f"{path}: a run's folder cannot be made there: {error.strerror}; name another by --output"
+                ) from error
         for name in ("checkpoints", "metrics", "predictions"):
             (path / name).mkdir()
         resolved = dump_config(experiment)
         (path / "config.resolved.yaml").write_text(resolved)
         (path / "config.yaml").write_text(resolved if source is None else source)
         (path / "environment.json").write_bytes(dump_json(_environment()))
-        return cls(path)
+        return cls(path, experiment.plugins)
 
     @property
     def experiment(self) -> Experiment:
         from mmseq.config.load import load_config
 
         return load_config(self.path / "config.resolved.yaml", (), self.plugins, import_plugins=False)
+
+    def command(self, verb: str) -> str:
+        """The command line of a verb on this run, as it can be typed."""
+        plugins = (word for plugin in self.plugins for word in ("--plugin", str(plugin)))
+        return shlex.join(["mmseq", *verb.split(), str(self.path), *plugins])
 
     def model(self) -> Model:
         """The model that was trained, as of its best epoch."""
@@ -84,7 +97,7 @@ class Run:
         if not (self.path / "model").is_dir():
             raise ConfigError(
                 f"{self.path}: has no model yet: training did not end; "
-                f"go on with `mmseq train --resume {self.path}`"
+                f"go on with `{self.command('train --resume')}`"
             )
         return Model.load(self.path / "model")
 
@@ -104,6 +117,20 @@ class Run:
             for task, metrics in values.items():
                 for metric, value in metrics.items():
                     rows.writerow((step, epoch, split, task, metric, f"{value:.8g}"))
+
+    def drop_metrics_after(self, step: int) -> None:
+        """Drops the rows of metrics.csv that are later than a checkpoint: training will write them again."""
+        path = self.path / "metrics.csv"
+        if not path.exists():
+            return
+        with path.open(newline="") as stream:
+            header, *rows = csv.reader(stream)
+        aside = path.with_name(".metrics.csv.partial")
+        with aside.open("w", newline="") as stream:
+            # A row that was cut short by a kill is dropped, too.
+            kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
+            csv.writer(stream).writerows([header, *kept])
+        aside.replace(path)
 
     def write_report(self, split: str, report: dict[str, Any]) -> Path:
         """Writes metrics/<split>.json; a metric that has no value is null."""

@@ -34,7 +34,7 @@ def split_samples(config: SplitConfig, store: Store) -> Split:
         splits = {name: np.flatnonzero(store.splits == name) for name in SPLITS}
     else:
         splits = _by_fraction(config, store)
-    _check(splits, store)
+    _check(splits, store, _where(config))
     return splits
 
 
@@ -70,24 +70,36 @@ def _listed(file: Path, store: Store) -> Split:
     return {name: np.array([index[i] for i in lists.get(name, [])], np.int64) for name in SPLITS}
 
 
-def _check(splits: Split, store: Store) -> None:
+def _where(config: SplitConfig) -> str:
+    if config.file is not None:
+        return str(config.file)
+    return "data.split" if config.column is None else f"data.split, column {config.column!r}"
+
+
+def _check(splits: Split, store: Store, where: str) -> None:
     if not len(splits["train"]):
         raise DataError(
-            "data.split: the training split is empty; check the fractions, the column or the file"
+            f"{where}: the training split needs samples; it has none; check the fractions, column or file"
         )
     members = np.concatenate(list(splits.values()))
     samples, counts = np.unique(members, return_counts=True)
     if counts.max() > 1:
-        raise DataError(
-            f"data.split: sample {store.ids[samples[counts.argmax()]]!r} is listed more than once"
-        )
+        twice = str(store.ids[samples[counts.argmax()]])
+        raise DataError(f"{where}: a sample stands in one split; {twice!r} is listed twice; drop one")
     if store.groups is None:
         return
     for i, first in enumerate(SPLITS):
         for second in SPLITS[i + 1 :]:
             both = np.intersect1d(store.groups[splits[first]], store.groups[splits[second]])
             if len(both):
+                group = int(both[0])
+                one, other = (_member_of(group, splits[name], store) for name in (first, second))
                 raise DataError(
-                    f"data.split: group {store.group_names[both[0]]!r} is in both {first} and {second}; "
-                    "a group must stand in one split"
+                    f"{where}: group {store.group_names[group]!r} must stand in one split; it is in both "
+                    f"{first} (sample {one!r}) and {second} (sample {other!r}); move one of them"
                 )
+
+
+def _member_of(group: int, samples: np.ndarray, store: Store) -> str:
+    assert store.groups is not None
+    return str(store.ids[samples[(store.groups[samples] == group).argmax()]])

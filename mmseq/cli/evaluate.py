@@ -38,6 +38,4 @@ def command(
     report = evaluate(opened, split.value)
     console = Console()
     console.print(result_table(report, split.value))
-    console.print(
-        f"written: metrics/{split.value}.json and predictions/{split.value}.parquet in {opened.path}"
-    )
+    print(f"written: metrics/{split.value}.json and predictions/{split.value}.parquet in {opened.path}")

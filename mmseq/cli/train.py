@@ -27,7 +27,7 @@ def command(
     Example: mmseq train --config configs/flights.yaml --set training.epochs=5
     """
     if (config is None) == (resume is None):
-        raise ConfigError("train: needs --config FILE, or --resume RUN, one of them")
+        raise ConfigError("train: needs one of --config FILE and --resume RUN; give one of them")
     if resume is not None and override:
         raise ConfigError("train --resume: a run goes on as it began; leave --set out, or start a new run")
     from rich.console import Console

@@ -89,9 +89,10 @@ class ClassificationHead(Head):
         value = lookup[labels.code[row]]
         if (value < 0).any():
             unknown = natural_order({labels.vocabulary[c] for c in labels.code[row][value < 0]})
-            raise labels.error(
+            raise labels.refuse(
                 f"{_list(unknown)} has a label here but none in the training split, which has "
-                f"{_list(self.spec.classes)}; split otherwise, or drop or merge the class"
+                f"{_list(self.spec.classes)}; split otherwise, or drop or merge the class",
+                int(row[(value < 0).argmax()]),
             )
         return Encoded(row, value)
 

@@ -11,6 +11,20 @@ import numpy as np
 from mmseq.errors import DataError
 
 
+class LabelError(DataError):
+    """A label that its task cannot learn from.
+
+    Attributes:
+        row: of the labels.
+        column: that holds it.
+        came: the label.
+    """
+
+    def __init__(self, message: str, row: int, column: str, came: str | float) -> None:
+        super().__init__(message)
+        self.row, self.column, self.came = row, column, came
+
+
 @dataclass(frozen=True)
 class Labels:
     """Raw labels of one task, as the store holds them.
@@ -33,6 +47,12 @@ class Labels:
         """A data error that says which task, and which of its columns."""
         task = f"task {self.task!r}" if self.task else "labels"
         return DataError(f"{task}, column {column or ', '.join(self.columns)}: {problem}")
+
+    def refuse(self, problem: str, row: int, column: int = 0) -> LabelError:
+        """The error about one of the labels."""
+        name = self.columns[column]
+        came = float(self.values[row, column]) if self.values.size else self.vocabulary[self.code[row]]
+        return LabelError(str(self.error(problem, name)), row, name, came)
 
 
 @dataclass(frozen=True)

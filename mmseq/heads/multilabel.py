@@ -126,6 +126,5 @@ def _check_binary(labels: Labels) -> None:
     wrong = ~np.isnan(labels.values) & (labels.values != 0) & (labels.values != 1)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        raise labels.error(
-            f"labels must be 0 or 1, or missing; got {labels.values[row, column]:g}", labels.columns[column]
-        )
+        problem = f"labels must be 0 or 1, or missing; got {labels.values[row, column]:g}; correct it"
+        raise labels.refuse(problem, int(row), int(column))

@@ -42,7 +42,8 @@ def check_numbers(labels: Labels, transform: Transform | None) -> None:
         problem = "transform log1p needs labels above -1"
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        raise labels.error(f"{problem}; got {labels.values[row, column]:g}", labels.columns[column])
+        problem = f"{problem}; got {labels.values[row, column]:g}; correct it"
+        raise labels.refuse(problem, int(row), int(column))
 
 
 def standard(labels: Labels, values: np.ndarray, column: int) -> tuple[float, float]:

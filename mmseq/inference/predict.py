@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def _in_order(rows: list[dict[str, np.ndarray]], place: dict[str, int]) -> pa.Ta
     columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]} if rows else {}
     if not columns:
         return pa.table({"id": pa.array([], pa.string())})
-    order = np.lexsort((columns["time"], [place[i] for i in columns["id"]]))
+    order = np.lexsort((columns["time"], np.array([place[i] for i in columns["id"]])))
     return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
 
 
@@ -101,19 +102,28 @@ def check_ending(path: Path) -> None:
 def write_table(table: pa.Table, path: Path) -> None:
     """Writes CSV, JSON lines or Parquet, by the file's ending; complete or not at all."""
     check_ending(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
     try:
-        _WRITERS[path.suffix](table, aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _WRITERS[path.suffix](table, aside)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}; name another file") from error
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
     with path.open("w") as stream:
         for row in table.to_pylist():
-            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            strict = {name: _or_null(value) for name, value in row.items()}
+            stream.write(json.dumps(strict, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _or_null(value: Any) -> Any:
+    """JSON has neither infinity nor NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _WRITERS = {".csv": pyarrow.csv.write_csv, ".jsonl": _write_jsonl, ".parquet": pyarrow.parquet.write_table}

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
 
@@ -63,19 +63,22 @@ class Keeper(pl.Callback):
             return  # a micro-batch inside a step
         self.progress.step = module.step
         if module.step % self.log_every == 0:
-            self._log_step(module, self.epoch(trainer))
-        if self.stop_signal is not None:
+            lr = trainer.optimizers[0].param_groups[0]["lr"]
+            self._log_step(module, self.epoch(trainer), lr)
+        if self.stop_signal is not None and not trainer.is_last_batch:  # an epoch's end is validated first
             self._save(trainer, module)
-            raise Interrupted(
-                f"interrupted after step {module.step}; a checkpoint was written: go on with "
-                f"`mmseq train --resume {self.run.path}`",
-                self.stop_signal,
-            )
+            self._stop(self.stop_signal, module)
 
-    def _log_step(self, module: TrainingModule, epoch: int) -> None:
+    def _stop(self, number: int, module: TrainingModule) -> NoReturn:
+        raise Interrupted(
+            f"interrupted after step {module.step}; a checkpoint was written: go on with "
+            f"`{self.run.command('train --resume')}`",
+            number,
+        )
+
+    def _log_step(self, module: TrainingModule, epoch: int, lr: float) -> None:
         norm = float(module.gradient_norm)
         self.norms.append(norm)
-        lr = module.optimizers().param_groups[0]["lr"]
         values = {task: {"loss": float(loss)} for task, loss in module.losses.items() if task != "loss"}
         total = {"loss": float(module.losses["loss"]), "gradient_norm": norm, "lr": lr}
         self.run.add_metrics(module.step, epoch, "train", {"": total, **values})
@@ -106,6 +109,8 @@ class Keeper(pl.Callback):
             line += "  (best)" if self.progress.stale == 0 else f"  (best {self.progress.best:.4f})"
         self.run.log(line)
         self.say(line)
+        if self.stop_signal is not None and not self.progress.done:
+            self._stop(self.stop_signal, module)
 
     def _warn_of_gradients(self, epoch: int) -> None:
         norms, self.norms = self.norms, []

@@ -22,7 +22,7 @@ class Bar(pl.Callback):
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
-        self.console.print(line, markup=False, highlight=False)
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         if self.console.is_terminal and not self.console.quiet:

@@ -20,6 +20,7 @@ from mmseq.facts import Facts
 from mmseq.fit import fit, labels
 from mmseq.model import Model, check_encoders
 from mmseq.random import hash_key
+from mmseq.refused import telling_where
 from mmseq.run import Run
 from mmseq.split import split_samples
 from mmseq.store import Store
@@ -37,12 +38,15 @@ class Session:
         experiment: what to run.
         store: its data.
         resume: the run to go on with; None: a new one.
+        data: tables in memory, for a source of kind `memory`.
 
     Raises:
         ConfigError, DataError: config or data break a rule.
     """
 
-    def __init__(self, experiment: Experiment, store: Store, resume: Run | None = None) -> None:
+    def __init__(
+        self, experiment: Experiment, store: Store, resume: Run | None = None, data: Any = None
+    ) -> None:
         self.experiment, self.store = experiment, store
         self.config = experiment.training
         self.device = _device(self.config)
@@ -53,29 +57,38 @@ class Session:
         self.weights: dict[str, torch.Tensor] | None = None
         self.moments: dict[str, torch.Tensor] | None = None
         if resume is None:
-            self.progress, facts = Progress(), fit(experiment, store, self.splits["train"])
+            self.progress, facts = Progress(), fit(experiment, store, self.splits["train"], data)
         else:
+            _check_unfinished(resume)
             self.weights, self.moments, self.progress, saved = read_checkpoint(resume.path / LAST)
             facts = Facts.from_json(saved, experiment)
-        if self.progress.done:
-            raise ConfigError(f"{self.experiment.name}: training has ended already; nothing is left to do")
         self.model = initialise(experiment, facts)
         if self.config.precision == "64-true":
             self.model.double()
         for task in store.tasks:  # a class that only another split has is better known before training
             for samples in self.splits.values():
-                self.model.heads[task].encode(labels(store, task, samples))
+                with telling_where(experiment, store, task, samples, data):
+                    self.model.heads[task].encode(labels(store, task, samples))
+        self.monitor, self.direction = monitored(experiment, self.model)
 
     def fit(self, run: Run, console: Console) -> None:
         """Trains to the end; the model then has its best weights."""
-        feed, module = self.feed(), self.module()
-        monitor, direction = monitored(self.experiment, self.model)
-        bar = Bar(console)
+        module = self.module()
+        if not self.progress.done:  # else it was cut off after the last step, before the model was written
+            self._train(module, run, console)
+        if self.progress.best is not None:
+            weights, *_ = read_checkpoint(run.path / BEST)
+            module.load_state_dict(weights)
+        self.model.eval()
+
+    def _train(self, module: TrainingModule, run: Run, console: Console) -> None:
+        run.drop_metrics_after(self.progress.step)
+        feed, bar = self.feed(), Bar(console)
         keeper = Keeper(
             run,
             self.progress,
-            monitor=monitor,
-            direction=direction,
+            monitor=self.monitor,
+            direction=self.direction,
             patience=self.config.patience,
             log_every=self.config.log_every,
             first_epoch=feed.first_epoch,
@@ -85,10 +98,6 @@ class Session:
         with warnings.catch_warnings(), keeper.stopping_when_asked():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             trainer.fit(module, datamodule=feed)
-        if self.progress.best is not None:
-            weights, *_ = read_checkpoint(run.path / BEST)
-            module.load_state_dict(weights)
-        self.model.eval()
 
     def module(self) -> TrainingModule:
         """What the trainer drives, with the weights and moments that training goes on from."""
@@ -114,6 +123,19 @@ class Session:
         assembler = Assembler(self.store, self.model, tasks=list(self.model.heads))
         validation, seed = self.splits["validation"], self.experiment.seed
         return Feed(assembler, order, validation, self.config, seed, self.progress.step)
+
+
+def _check_unfinished(run: Run) -> None:
+    if (run.path / "model").is_dir():
+        raise ConfigError(
+            f"{run.path}: training has ended already; nothing is left to do: use the run as it is, "
+            "or start another with --config"
+        )
+    if not any((run.path / "checkpoints").glob("*last*")):
+        raise ConfigError(
+            f"{run.path}: needs a checkpoint to go on from; it stopped before its first; start anew with "
+            f"`mmseq train --config {run.path}/config.resolved.yaml`"
+        )
 
 
 def initialise(experiment: Experiment, facts: Facts) -> Model:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from mmseq.fit import labels
 from mmseq.model import Model
 from mmseq.split import Split
 from mmseq.store import Store
@@ -25,9 +26,11 @@ def plan_tables(model: Model, store: Store, splits: Split, device: str) -> list[
         kind = config.kind + (" (static)" if name in model.static else "")
         inputs.add_row(name, kind, f"{events.sum():,}", f"{events.mean():.1f}", share)
     tasks = Table("task", "kind", "labels", "weight", title="tasks", title_justify="left")
-    for task, config in model.experiment.tasks.items():
-        n = f"{int(store.n_events(task)[train].sum()):,}" if task in store.tasks else "from the inputs"
-        tasks.add_row(task, config.kind, n, f"{config.weight:g}")
+    for task, head in model.experiment.tasks.items():
+        n = "from the inputs"
+        if task in store.tasks:
+            n = f"{len(model.heads[task].encode(labels(store, task, train)).row):,}"
+        tasks.add_row(task, head.kind, n, f"{head.weight:g}")
     size = Table(
         "samples", "steps", "longest", "parameters", "device", title="training", title_justify="left"
     )

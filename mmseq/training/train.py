@@ -45,7 +45,7 @@ def train(
     if experiment.training.threads:
         torch.set_num_threads(experiment.training.threads)
     store = prepare(experiment, data)
-    session = Session(experiment, store, resume)
+    session = Session(experiment, store, resume, data)
     run = resume or Run.create(output, experiment, source)
     for table in plan_tables(session.model, store, session.splits, session.device):
         console.print(table)
@@ -57,5 +57,6 @@ def train(
         run.write_report("validation", report)
         run.write_predictions("validation", predict_stored(session.model, store, validation).table)
         console.print(result_table(report, "validation"))
-    console.print(f"run folder: {run.path}\nnext: mmseq evaluate {run.path} --split test")
+    following = f"run folder: {run.path}\nnext: {run.command('evaluate')} --split test"
+    console.print(following, markup=False, highlight=False, soft_wrap=True)
     return run
