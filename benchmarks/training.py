@@ -134,9 +134,9 @@ def compare(name: str, toolkit: Callable[[], float], bare: Callable[[], float], 
 
 
 RAGGED_TASKS = {
-    "kind": {"kind": "classification", "table": "kind", "column": "kind"},
-    "amount": {"kind": "regression", "table": "amount", "column": "amount"},
-    "flags": {"kind": "multilabel", "table": "flags", "columns": [f"flags_{i}" for i in range(5)]},
+    "kind": {"kind": "classification", "table": "labels", "column": "kind"},
+    "amount": {"kind": "regression", "table": "labels", "column": "amount"},
+    "flags": {"kind": "multilabel", "table": "labels", "columns": [f"flags_{i}" for i in range(5)]},
 }
 
 

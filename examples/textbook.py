@@ -11,7 +11,7 @@ import mmseq
 signal, label = generate()
 data = mmseq.padded({"signal": signal}, labels={"label": label})
 config = Path(__file__).parents[1] / "configs" / "textbook.yaml"
-source = ["data.source={kind: memory}", "modalities.signal.table=signal", "tasks.label.table=label"]
+source = ["data.source={kind: memory}", "modalities.signal.table=signal", "tasks.label.table=labels"]
 experiment = mmseq.load_config(config, source)
 run = mmseq.train(experiment, data=data)
 print(run.read_report("validation")["label"]["metrics"])
