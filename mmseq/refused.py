@@ -38,16 +38,10 @@ def telling_where(
         yield
     except LabelError as error:
         config = experiment.tasks[task]
-        id = str(store.ids[_sample(store, task, samples, error.row, by_step=config.by_step)])
+        starts = store.gather(samples, [], [task]).targets[task].starts
+        id = str(store.ids[samples[np.searchsorted(starts, error.row, side="right") - 1]])
         where = _where(source_of(experiment, data), getattr(config, "table", task), id, error)
         raise DataError(f"{where}: {error}") from error
-
-
-def _sample(store: Store, task: str, samples: np.ndarray, row: int, *, by_step: bool) -> int:
-    """Whose label stands in a row of `store.gather(samples, [], [task])`."""
-    gathered = store.gather(samples, [], [task])
-    step = gathered.targets[task].step[row]
-    return int(samples[np.searchsorted(gathered.starts, step, side="right") - 1 if by_step else step])
 
 
 def _where(source: Source, table_name: str, id: str, error: LabelError) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,3 +53,39 @@ def run_yaml(tmp_path: Path) -> Path:
     path = tmp_path / "run.yaml"
     path.write_text(RUN)
     return path
+
+
+@dataclass(frozen=True)
+class Work:
+    """A working directory with small tables and the YAML of a run on them.
+
+    Attributes:
+        path: where it is.
+    """
+
+    path: Path
+
+    def edit(self, name: str, pattern: str, replacement: str) -> None:
+        """Changes the first match in a file; `^` and `$` are the ends of a line."""
+        path = self.path / name
+        text, n = re.subn(pattern, replacement, path.read_text(), count=1, flags=re.MULTILINE)
+        assert n == 1, f"{name} has no {pattern}"
+        path.write_text(text)
+
+    def row(self, name: str, pattern: str) -> int:
+        """The row, header included, of the first line that matches."""
+        lines = (self.path / name).read_text().splitlines()
+        return next(i for i, line in enumerate(lines, 1) if re.search(pattern, line))
+
+    def files(self) -> set[str]:
+        """Everything that is here, folders and hidden files too."""
+        return {str(path.relative_to(self.path)) for path in self.path.rglob("*")}
+
+
+@pytest.fixture
+def work(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """We are in it."""
+    shutil.copytree(toy.parent / "data", tmp_path / "data")
+    shutil.copy(toy, tmp_path / "toy.yaml")
+    monkeypatch.chdir(tmp_path)
+    return Work(tmp_path)
