@@ -1,0 +1,203 @@
+"""`mmseq train`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmseq.training.keeper import Keeper
+
+Run = Callable[..., Any]
+
+SHORT = ("--set", "training.epochs=1")
+
+
+def test_leaves_a_run_and_says_what_to_type_next(mmseq: Run, work: Any) -> None:
+    outcome = mmseq("train", "-c", "toy.yaml", *SHORT)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[-2:] == [
+        "run folder: runs/toy",
+        "next: mmseq evaluate runs/toy --split test",
+    ]
+    for title in ("inputs", "tasks", "training", "validation split"):
+        assert any(line.startswith(title) for line in outcome.out.splitlines())
+    assert re.search("^epoch 1  step 6  loss ", outcome.out, re.MULTILINE)
+    run = work.path / "runs" / "toy"
+    assert (run / "config.yaml").read_text() == (work.path / "toy.yaml").read_text()
+    assert "epochs: 1" in (run / "config.resolved.yaml").read_text()
+    assert not list(run.rglob(".*"))
+
+
+def test_the_plan_counts_labels_not_rows(mmseq: Run, work: Any) -> None:
+    work.edit("toy.yaml", "split: .*", "split: {train: 1, validation: 0, test: 0}")
+    outcome = mmseq("train", "-c", "toy.yaml", *SHORT, "--set", "training.monitor=null")
+    rows = (work.path / "data" / "labels.csv").read_text().splitlines()[1:]
+    n_labels = sum(row.split(",")[1] != "" for row in rows)
+    (plan,) = re.findall(r"sick .*classification\D+(\d+)", outcome.out)
+    assert int(plan) == n_labels < len(rows)
+
+
+def test_a_second_run_has_a_folder_of_its_own(mmseq: Run, work: Any) -> None:
+    for _ in range(2):
+        outcome = mmseq("train", "-c", "toy.yaml", *SHORT, "--output", "a folder")
+        assert outcome.code == 0
+    assert sorted(path.name for path in (work.path / "a folder").iterdir()) == ["toy", "toy-2"]
+    assert outcome.out.splitlines()[-1] == "next: mmseq evaluate 'a folder/toy-2' --split test"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "train: needs one of --config FILE and --resume RUN"),
+        (["-c", "toy.yaml", "--resume", "runs/toy"], "train: needs one of --config FILE and --resume RUN"),
+        (["--resume", "runs/toy", *SHORT], "train --resume: a run goes on as it began; leave --set out"),
+        (["--resume", "data"], "data: needs the folder of a run"),
+        (["-c", "none.yaml"], "none.yaml: cannot be read"),
+        (["-c", "toy.yaml", "--set", "core.kind=lstmm"], "unknown kind 'lstmm'; known: "),
+        (["-c", "toy.yaml", "--set", "fusion.kind=mine"], "name its file under `plugins:` or by --plugin"),
+        (["-c", "toy.yaml", "--set", "training.monitor=sick/aurok"], "task 'sick' has no metric 'aurok'"),
+        (["-c", "toy.yaml", "--output", "toy.yaml"], "toy.yaml/toy: a run's folder cannot be made there"),
+        (["-c", "toy.yaml", "--plugin", "none.py"], "--plugin none.py: no such file"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_no_run(mmseq: Run, work: Any, arguments: list[str], message: str) -> None:
+    outcome = mmseq("train", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert not (work.path / "runs").exists()
+
+
+def test_finished_run_has_nothing_left_to_do(mmseq: Run, work: Any) -> None:
+    mmseq("train", "-c", "toy.yaml", *SHORT)
+    before = work.files()
+    outcome = mmseq("train", "--resume", "runs/toy")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("runs/toy: training has ended already; nothing is left to do")
+    assert work.files() == before
+
+
+def test_run_that_was_killed_before_its_model_was_written_is_finished(mmseq: Run, work: Any) -> None:
+    mmseq("train", "-c", "toy.yaml", *SHORT)
+    model = work.path / "runs" / "toy" / "model"
+    model.rename(work.path / "whole")
+    assert mmseq("train", "--resume", "runs/toy").code == 0
+    for path in (work.path / "whole").iterdir():
+        assert path.read_bytes() == (model / path.name).read_bytes()
+
+
+def test_run_without_a_checkpoint_says_how_to_start_anew(mmseq: Run, work: Any) -> None:
+    mmseq("train", "-c", "toy.yaml", *SHORT)
+    run = work.path / "runs" / "toy"
+    for path in (run / "model", run / "checkpoints" / "last"):
+        path.rename(work.path / path.name)
+    outcome = mmseq("train", "--resume", "runs/toy")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "start anew with `mmseq train --config runs/toy/config.resolved.yaml`" in outcome.err
+    assert mmseq("train", "--config", "runs/toy/config.resolved.yaml").code == 0
+
+
+PLUGIN = """\
+from typing import Literal
+
+from mmseq.encoders import encoders
+from mmseq.encoders.linear import LinearConfig, LinearEncoder
+
+
+class OwnConfig(LinearConfig):
+    kind: Literal["own_linear"]
+
+
+@encoders.register(OwnConfig)
+class OwnEncoder(LinearEncoder):
+    pass
+"""
+
+TRAIN = """\
+import os, signal, sys
+from mmseq.cli.main import run
+from mmseq.training.keeper import Keeper
+
+original = Keeper.on_train_batch_end
+
+def hook(self, trainer, module, *rest):
+    if module.step == {step}:
+        os.kill(os.getpid(), {number})
+    original(self, trainer, module, *rest)
+
+Keeper.on_train_batch_end = hook
+sys.argv = ["mmseq", *{arguments}]
+run()
+"""
+
+
+def _train_interrupted(step: int, number: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`mmseq train` in a process of its own, which a signal reaches after a step."""
+    script = TRAIN.format(step=step, number=int(number), arguments=list(arguments))
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_goes_on_by_the_command_it_printed(work: Any, number: signal.Signals) -> None:
+    """With a plugin, which the command has to name, in a folder whose name has a space."""
+    (work.path / "own.py").write_text(PLUGIN)
+    work.edit("toy.yaml", "columns: .heart, noise.", "columns: [heart, noise], encoder: {kind: own_linear}")
+    arguments = ["-c", "toy.yaml", "--plugin", "own.py", "--set", "training.epochs=3"]
+    done = _train_interrupted(9, number, "train", *arguments, "--output", "my runs")
+    assert done.returncode == 128 + number, done.stderr
+    assert "Traceback" not in done.stderr
+    message = (
+        "interrupted after step 9; a checkpoint was written: go on with `mmseq train --resume 'my runs/toy'"
+    )
+    assert done.stderr.startswith(message)
+    (command,) = re.findall("`(mmseq .*)`", done.stderr)
+    assert not (work.path / "my runs" / "toy" / "model").exists()
+    program, *words = shlex.split(command)
+    on = subprocess.run(
+        [Path(sys.executable).with_name(program), *words], capture_output=True, text=True, timeout=300
+    )
+    assert on.returncode == 0, on.stderr
+    assert _train_interrupted(-1, number, "train", *arguments, "--output", "whole").returncode == 0
+    for name in ("model/weights.safetensors", "metrics.csv", "metrics/validation.json"):
+        cut, whole = (work.path / folder / "toy" / name for folder in ("my runs", "whole"))
+        assert cut.read_bytes() == whole.read_bytes(), name
+
+
+def test_signal_amid_training_ends_with_its_code(
+    mmseq: Run, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Keeper.on_train_batch_end
+
+    def hook(self: Keeper, trainer: Any, module: Any, *rest: Any) -> None:
+        if module.step == 6:  # the end of the first epoch, which is validated before training stops
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, trainer, module, *rest)
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", hook)
+    outcome = mmseq("train", "-c", "toy.yaml", "--set", "training.epochs=2")
+    assert outcome.code == 143
+    assert outcome.err == (
+        "interrupted after step 6; a checkpoint was written: go on with `mmseq train --resume runs/toy`\n"
+    )
+    assert "epoch 1  step 6  " in outcome.out
+    assert ",validation,sick,auroc," in (work.path / "runs" / "toy" / "metrics.csv").read_text()
+    assert mmseq("train", "--resume", "runs/toy").code == 0
+
+
+def test_a_gradient_that_is_not_finite_ends_with_1(
+    mmseq: Run, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.edit("toy.yaml", "lr: 1e-2", "lr: 1e38, kind: sgd, warmup: 0")
+    outcome = mmseq("train", "-c", "toy.yaml", "--set", "training.clip=null")
+    assert outcome.code == 1
+    assert re.match(r"step \d+: the gradient must be finite; it is not in ", outcome.err), outcome.err
+    assert "lower training.optimizer.lr" in outcome.err
