@@ -2,8 +2,8 @@
 
     python examples/textbook_tables.py data/textbook
 
-2,000 series of 50 steps and 8 channels of noise. Channel 1 opens and closes a gate; the label says
-whether channel 0, summed while the gate was open, is positive: the sign of what a memory has to add up.
+2,000 series of 50 steps and 8 channels of noise. Channel 0 drifts up or down by 0.35, hidden in noise of
+spread 1, and the label says which: one step tells little, the sum over all tells it in 99.3 % of the cases.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import numpy as np
 
 def generate(n: int = 2_000, length: int = 50, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Series (sample, time, channel) float32 and labels (sample,) of 0 and 1."""
-    signal = np.random.default_rng(seed).normal(size=(n, length, 8)).astype(np.float32)
-    total = (signal[:, :, 0] * (signal[:, :, 1] > 0)).sum(1)
-    return signal, (total > 0).astype(int)
+    random = np.random.default_rng(seed)
+    label = random.integers(0, 2, n)
+    signal = random.normal(size=(n, length, 8)).astype(np.float32)
+    signal[:, :, 0] += np.where(label, 0.35, -0.35)[:, None].astype(np.float32)
+    return signal, label
 
 
 def main(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mmseq.cli._options import Config, Override, Plugin
 
@@ -14,14 +16,18 @@ def command(
     config: Config,
     override: Override = [],  # noqa: B006 – typer reads the default, nobody changes it
     plugin: Plugin = [],  # noqa: B006
+    data: Annotated[bool, typer.Option("--data", help="Also read, check and describe the data.")] = False,
 ) -> None:
     """Check a configuration, and print what it asks for.
 
-    Example: mmseq check -c configs/flights.yaml
+    Example: mmseq check -c configs/flights.yaml --data
     """
     from mmseq.config.load import load_config
 
-    print("\n".join(_summary(load_config(config, override, plugin))))
+    experiment = load_config(config, override, plugin)
+    print("\n".join(_summary(experiment)))
+    if data:
+        _show_data(experiment)
 
 
 def _summary(experiment: Experiment) -> list[str]:
@@ -36,3 +42,19 @@ def _summary(experiment: Experiment) -> list[str]:
     for name, task in experiment.tasks.items():
         lines.append(f"  task      {name}: {task.kind}, weight {task.weight:g}")
     return lines
+
+
+def _show_data(experiment: Experiment) -> None:
+    from rich.console import Console
+
+    from mmseq.cli._profile import profile_tables
+    from mmseq.data import prepare
+    from mmseq.split import split_samples
+    from mmseq.store import profile
+
+    store = prepare(experiment)
+    splits = split_samples(experiment.data.split, store)
+    console = Console()
+    for table in profile_tables(profile(store, splits)):
+        console.print(table)
+    console.print("no group is in two splits" if store.groups is not None else "no sample is in two splits")

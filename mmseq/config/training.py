@@ -59,7 +59,7 @@ class TrainingConfig(Section):
         "32-true", description="numbers of weights and arithmetic; mixed: weights in 32 bits, layers in 16"
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="what computes")
-    devices: PositiveInt | Literal["auto"] = Field(1, description="processes, one a device")
+    devices: Literal[1] = Field(1, description="processes, one a device; only one so far")
     threads: PositiveInt | None = Field(None, description="CPU threads; null: as torch chooses")
     workers: int = Field(
         0, ge=0, description="processes that assemble batches; 0 is fastest for small inputs"

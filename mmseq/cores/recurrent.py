@@ -109,7 +109,7 @@ class RecurrentCore(Core):
                 f"got {', '.join(state) or 'nothing'}; "
                 "pass the state of a call whose timeline has continues=True"
             )
-        return [state[part].to(inputs.dtype) for part in self.parts]  # type: ignore[union-attr]
+        return [state[part].to(inputs.dtype) for part in self.parts]
 
     def _run_one_step(
         self, x: Float[Tensor, "step width"], timeline: Timeline, begin: list[Tensor]

@@ -35,9 +35,7 @@ class MemorySource(Source):
         tables: by name; or a list of nested records, one a sample.
     """
 
-    def __init__(
-        self, tables: Mapping[str, Any] | Sequence[Any], *, id: str, group: str | None
-    ) -> None:
+    def __init__(self, tables: Mapping[str, Any] | Sequence[Any], *, id: str, group: str | None) -> None:
         named = tables if isinstance(tables, Mapping) else split_records(tables, id)
         self.tables = {name: arrow_table(name, rows) for name, rows in named.items()}
         self.id, self.group = id, group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ def example_config(kind: str, **options: Any) -> HeadConfig:
     names: dict[str, Any] = {"table": "labels", "modality": "m"}
     names |= {"columns": ["y1", "y2"]} if "columns" in config_class.model_fields else {"column": "y"}
     names = {name: value for name, value in names.items() if name in config_class.model_fields}
-    return config_class(kind=kind, **names, **options)
+    return cast(HeadConfig, config_class(kind=kind, **names, **options))
 
 
 def example(config: HeadConfig, labels: Labels | None = None, *, seed: int = 0) -> Example:

@@ -68,5 +68,5 @@ def test_altered_checkpoint_is_refused_by_name(toy: Path, tmp_path: Path, interr
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="weights.safetensors"):
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
         mmseq.train(experiment, resume=mmseq.Run(tmp_path / "toy"))

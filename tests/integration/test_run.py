@@ -66,17 +66,17 @@ def test_same_seed_trains_the_same_model(toy: Path, tmp_path: Path) -> None:
 
 
 def test_accumulation_trains_the_same_model(toy: Path, tmp_path: Path) -> None:
-    """Micro-batches of a global batch add up to it: float64, a step with and without."""
+    """Micro-batches of a global batch add up to it. By SGD: Adam blows rounding errors up."""
     models = []
     for parts in (1, 3):
         overrides = [
             f"data.store={tmp_path / 'stores'}", "training.epochs=2", "training.precision=64-true",
-            f"training.accumulation={parts}",
+            f"training.accumulation={parts}", "training.optimizer={kind: sgd, lr: 0.01}",
         ]  # fmt: skip
         run = mmseq.train(mmseq.load_config(toy, overrides), output=tmp_path / str(parts))
         models.append(run.model().state_dict())
     for name, weight in models[0].items():
-        assert (weight - models[1][name]).abs().max() < 1e-9, name
+        assert (weight - models[1][name]).abs().max() < 1e-13, name
 
 
 def test_prediction_does_not_depend_on_company(toy_run: mmseq.Run) -> None:
@@ -86,7 +86,7 @@ def test_prediction_does_not_depend_on_company(toy_run: mmseq.Run) -> None:
     alone = predict_stored(model, store, np.array([5])).table
     for name in alone.column_names[1:]:
         ours, theirs = alone[name][0].as_py(), together[name][5].as_py()
-        assert ours == theirs or abs(ours - theirs) < 1e-9, name
+        assert ours == theirs or abs(ours - theirs) < 1e-13, name
 
 
 def test_each_step_predicts_as_if_the_later_ones_were_not_there(toy_run: mmseq.Run, tmp_path: Path) -> None:
