@@ -105,8 +105,9 @@ class Keeper(pl.Callback):
         self._save(trainer, module)
         line = f"epoch {epoch + 1}  step {module.step}  loss {float(module.losses['loss']):.4f}"
         if self.report is not None:
+            best = "none yet" if self.progress.best is None else f"best {self.progress.best:.4f}"
             line += f"  monitor {self.monitor(self.report):.4f}"
-            line += "  (best)" if self.progress.stale == 0 else f"  (best {self.progress.best:.4f})"
+            line += "  (best)" if self.progress.stale == 0 else f"  ({best})"
         self.run.log(line)
         self.say(line)
         if self.stop_signal is not None and not self.progress.done:

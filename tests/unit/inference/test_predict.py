@@ -1,0 +1,114 @@
+"""Tables of predictions: which rows, in which order, and how they are written."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from mmseq.config.experiment import Experiment
+from mmseq.errors import ConfigError
+from mmseq.fit import fit
+from mmseq.inference.predict import check_ending, predict_stored, write_table
+from mmseq.model import Model
+from mmseq.store import Store
+
+
+@pytest.fixture(scope="module")
+def model(experiment: Experiment, store: Store) -> Model:
+    return Model(experiment, fit(experiment, store, np.arange(len(store)))).double()
+
+
+def test_rows_stand_in_the_order_asked_for(model: Model, store: Store) -> None:
+    samples = np.random.default_rng(0).permutation(len(store))
+    table = predict_stored(model, store, samples).table
+    assert table["id"].to_pylist() == store.ids[samples].tolist()
+    straight = {
+        row["id"]: row for row in predict_stored(model, store, np.arange(len(store))).table.to_pylist()
+    }
+    for row in table.to_pylist():
+        assert row.keys() == straight[row["id"]].keys()
+        for name, value in row.items():
+            other = straight[row["id"]][name]
+            assert value == other or abs(value - other) < 1e-9, name
+
+
+def test_one_row_is_as_of_the_last_step(model: Model, store: Store) -> None:
+    table = predict_stored(model, store, np.arange(len(store))).table
+    gathered = store.gather(np.arange(len(store)), [], [])
+    assert table["time"].to_pylist() == gathered.time[gathered.starts[1:] - 1].tolist()
+
+
+def test_every_step_has_a_row_in_time(model: Model, store: Store) -> None:
+    samples = np.arange(len(store))[::-1].copy()
+    table = predict_stored(model, store, samples, every_step=True).table
+    gathered = store.gather(samples, [], [])
+    assert table["id"].to_pylist() == np.repeat(store.ids[samples], np.diff(gathered.starts)).tolist()
+    assert table["time"].to_pylist() == gathered.time.tolist()
+
+
+def test_every_task_has_its_columns(model: Model, store: Store) -> None:
+    table = predict_stored(model, store, np.arange(3)).table
+    assert table.column_names[:2] == ["id", "time"]
+    tasks = {name.partition(".")[0] for name in table.column_names[2:]}
+    assert tasks == set(model.experiment.tasks)
+
+
+def test_no_samples_give_no_rows(model: Model, store: Store) -> None:
+    assert predict_stored(model, store, np.arange(0)).table.num_rows == 0
+
+
+TABLE = pa.table({"id": ["ä", 'b,"c'], "level": [1.5, -2.0], "sick": ["yes", "no"]})
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    table = pq.read_table(path) if path.suffix == ".parquet" else pyarrow.csv.read_csv(path)
+    return table.to_pylist()
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_written_and_read_back(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "new" / name
+    for table in (TABLE, TABLE.slice(1)):  # the second takes the place of the first
+        write_table(table, path)
+        assert _read(path) == table.to_pylist()
+        assert [p.name for p in path.parent.iterdir()] == [name]
+
+
+def test_json_has_null_for_what_is_not_finite(tmp_path: Path) -> None:
+    write_table(pa.table({"x": [math.nan, math.inf, 0.5]}), tmp_path / "out.jsonl")
+    assert [row["x"] for row in _read(tmp_path / "out.jsonl")] == [None, None, 0.5]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_what_cannot_be_finished_leaves_what_was_there(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    path.write_text("as before")
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(ConfigError, match="cannot be written: No space left on device; name another file"):
+        write_table(TABLE, path)
+    assert path.read_text() == "as before"
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_other_endings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"out.xlsx: predictions are written as .csv, .jsonl, .parquet"):
+        check_ending(Path("out.xlsx"))
+    with pytest.raises(ConfigError):
+        write_table(TABLE, tmp_path / "new" / "out")
+    assert not list(tmp_path.iterdir())

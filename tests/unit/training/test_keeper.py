@@ -1,0 +1,185 @@
+"""What is kept of an epoch, and what is said of its gradients."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from mmseq.errors import Interrupted
+from mmseq.run import Run
+from mmseq.training.checkpoint import Progress, read_checkpoint
+from mmseq.training.keeper import BEST, LAST, Keeper
+from mmseq.training.module import TrainingModule
+
+
+def _keeper(path: Path, **options: Any) -> Keeper:
+    (path / "config.resolved.yaml").touch()
+    defaults = {
+        "monitor": lambda report: report["task"]["metrics"]["value"], "direction": "max", "patience": None,
+        "log_every": 1, "first_epoch": 0, "say": lambda line: None,
+    }  # fmt: skip
+    return Keeper(Run(path), Progress(), **{**defaults, **options})
+
+
+def _log(path: Path) -> list[str]:
+    return (path / "log.txt").read_text().splitlines()
+
+
+class Module(TrainingModule):
+    """As much of a training module as a keeper reads."""
+
+    step = 0
+    value = 0.0
+
+    def __init__(self) -> None:
+        pl.LightningModule.__init__(self)
+        self.weight = nn.Parameter(torch.zeros(2))
+        self.model = SimpleNamespace(facts=SimpleNamespace(to_json=dict))
+        self.losses, self.gradient_norm = {"loss": torch.tensor(1.5)}, torch.tensor(1.0)
+        self.evaluator = SimpleNamespace(compute=self._report)
+
+    def _report(self) -> dict[str, Any]:
+        return {"task": {"loss": 0.5, "metrics": {"value": self.value}, "labels": 1}}
+
+
+class Trainer(pl.Trainer):
+    """As much of a trainer as a keeper reads."""
+
+    current_epoch = 0
+    max_epochs = 9
+    should_stop = False
+    is_last_batch = False
+    optimizers: ClassVar[list[torch.optim.Optimizer]] = []
+
+    def __init__(self, module: Module, epochs: int = 9) -> None:
+        self.max_epochs = epochs
+        self.optimizers = [torch.optim.SGD(module.parameters(), lr=0.1)]
+
+
+def _epoch(keeper: Keeper, trainer: Any, module: Module, value: float) -> None:
+    module.value = value
+    keeper.on_validation_epoch_end(trainer, module)
+    keeper.on_train_epoch_end(trainer, module)
+    trainer.current_epoch += 1
+
+
+@pytest.mark.parametrize(
+    ("norms", "warning"),
+    [
+        ([1e-9] * 5, "gradients vanish (median norm 1.0e-09): a gated core, fewer layers or a higher rate"),
+        ([1.0, 1.0, 1.0, 500.0], "gradients explode (norm 5.0e+02, median 1.0e+00): lower lr or clip"),
+        ([0.5, 1.0, 2.0, 30.0], None),
+        ([1e-9, 500.0], None),  # too few to tell
+    ],
+)
+def test_warns_of_gradients(tmp_path: Path, norms: list[float], warning: str | None) -> None:
+    said: list[str] = []
+    keeper, module = _keeper(tmp_path, say=said.append), Module()
+    trainer = Trainer(module)
+    for norm in norms:
+        module.step, module.gradient_norm = module.step + 1, torch.tensor(norm)
+        keeper.on_train_batch_end(trainer, module)
+    _epoch(keeper, trainer, module, 0.5)
+    _epoch(keeper, trainer, module, 0.5)  # without steps of its own there is nothing to warn of
+    assert [line for line in said if line.startswith("warning")] == [f"warning: {warning}"] * bool(warning)
+    logged = [line for line in _log(tmp_path) if "warning" in line]
+    assert logged == [f"epoch 1  warning: {warning}"] * bool(warning)
+
+
+@pytest.mark.parametrize(("direction", "values"), [("max", [1.0, 3.0, 2.0]), ("min", [3.0, 1.0, 2.0])])
+def test_keeps_the_best_epoch(tmp_path: Path, direction: str, values: list[float]) -> None:
+    keeper, module = _keeper(tmp_path, direction=direction), Module()
+    trainer = Trainer(module)
+    for i, value in enumerate(values):
+        module.weight.data.fill_(i)
+        _epoch(keeper, trainer, module, value)
+    progress = keeper.progress
+    assert (progress.best, progress.best_epoch, progress.stale) == (values[1], 1, 1)
+    assert read_checkpoint(tmp_path / BEST)[0]["weight"].tolist() == [1, 1]
+    assert read_checkpoint(tmp_path / LAST)[0]["weight"].tolist() == [2, 2]
+
+
+def test_no_value_is_never_the_best(tmp_path: Path) -> None:
+    keeper, module = _keeper(tmp_path), Module()
+    trainer = Trainer(module)
+    for value in (float("nan"), 1.0, float("nan")):
+        _epoch(keeper, trainer, module, value)
+    assert (keeper.progress.best, keeper.progress.best_epoch) == (1.0, 1)
+    endings = [line.partition("monitor ")[2] for line in _log(tmp_path)]
+    assert endings == ["nan  (none yet)", "1.0000  (best)", "nan  (best 1.0000)"]
+
+
+def test_patience_ends_training(tmp_path: Path) -> None:
+    keeper, module = _keeper(tmp_path, patience=2), Module()
+    trainer = Trainer(module)
+    stops = []
+    for value in (2.0, 1.0, 1.5):
+        _epoch(keeper, trainer, module, value)
+        stops.append(trainer.should_stop)
+    assert stops == [False, False, True]
+    assert read_checkpoint(tmp_path / LAST)[2].done
+
+
+def test_the_last_epoch_is_done_and_epochs_go_on_from_earlier_sittings(tmp_path: Path) -> None:
+    keeper, module = _keeper(tmp_path, first_epoch=5), Module()
+    trainer = Trainer(module, epochs=2)
+    _epoch(keeper, trainer, module, 1.0)
+    assert not keeper.progress.done
+    _epoch(keeper, trainer, module, 2.0)
+    assert keeper.progress.done
+    assert [line.split("  ")[0] for line in _log(tmp_path)] == ["epoch 6", "epoch 7"]
+
+
+def test_logs_every_so_many_steps_and_once_a_step(tmp_path: Path) -> None:
+    keeper, module = _keeper(tmp_path, log_every=2), Module()
+    trainer = Trainer(module)
+    for step in (1, 1, 2, 2, 3, 4):  # a step of two micro-batches shows itself twice
+        module.step = step
+        keeper.on_train_batch_end(trainer, module)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert [(row["step"], row["metric"], row["value"]) for row in rows] == [
+        (step, metric, value)
+        for step in ("2", "4")
+        for metric, value in (("loss", "1.5"), ("gradient_norm", "1"), ("lr", "0.1"))
+    ]
+
+
+def test_a_stop_amid_an_epoch_is_at_once_and_at_its_end_after_validation(tmp_path: Path) -> None:
+    keeper, module = _keeper(tmp_path), Module()
+    trainer = Trainer(module)
+    keeper.stop_signal = signal.SIGTERM
+    module.step, trainer.is_last_batch = 4, True
+    keeper.on_train_batch_end(trainer, module)
+    assert not (tmp_path / LAST).exists()
+    with pytest.raises(Interrupted, match=r"interrupted after step 4; .* `mmseq train --resume ") as error:
+        _epoch(keeper, trainer, module, 1.0)
+    assert error.value.exit_code == 143
+    assert read_checkpoint(tmp_path / LAST)[2].best == 1.0
+    module.step, trainer.is_last_batch = 5, False
+    with pytest.raises(Interrupted, match="interrupted after step 5"):
+        keeper.on_train_batch_end(trainer, module)
+    assert read_checkpoint(tmp_path / LAST)[2].step == 5
+
+
+def test_a_stop_after_the_last_step_changes_nothing(tmp_path: Path) -> None:
+    keeper, module = _keeper(tmp_path), Module()
+    keeper.stop_signal = signal.SIGTERM
+    _epoch(keeper, Trainer(module, epochs=1), module, 1.0)
+    assert keeper.progress.done
+
+
+def test_signals_are_noted_while_training_and_handed_back(tmp_path: Path) -> None:
+    keeper, before = _keeper(tmp_path), signal.getsignal(signal.SIGTERM)
+    with keeper.stopping_when_asked():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert keeper.stop_signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
