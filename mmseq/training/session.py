@@ -104,7 +104,7 @@ class Session:
         tasks = {task: config.weight for task, config in self.experiment.tasks.items()}
         module = TrainingModule(
             self.model,
-            balancers.build(self.experiment.balance, tasks),
+            balancers.build(self.experiment.balance, tasks).to(self.model.dtype),
             self.config,
             self.feed().total_steps,
             self.progress.step,
