@@ -66,6 +66,7 @@ def prepare_inputs(model: Model, data: Any, folder: Path) -> Store:
     else:
         in_memory = sources.parse({"kind": IN_MEMORY, "id": getattr(config, "id", "id")})
         source = _source(in_memory, data)
+        source.missing = getattr(config, "missing", source.missing)
     return prepare_store(plan, source, folder, memory_limit=experiment.data.memory_limit)
 
 

@@ -25,11 +25,17 @@ def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
 
 
 def _anchor(experiment: Experiment) -> Iterator[Contradiction]:
-    anchor, loc = experiment.timeline.anchor, ("timeline", "anchor")
-    timed = [name for name, modality in experiment.modalities.items() if modality.time is not None]
-    if anchor is not None and anchor not in timed:
-        static = ", which has no `time`" if anchor in experiment.modalities else ""
-        yield loc, _names("a modality with a clock", anchor, timed, static)
+    anchor = experiment.timeline.anchor
+    if anchor is not None:
+        yield from _clock(experiment, anchor, ("timeline", "anchor"))
+
+
+def _clock(experiment: Experiment, name: str, loc: tuple[str, ...]) -> Iterator[Contradiction]:
+    """The name must be that of a modality that has times."""
+    timed = [known for known, modality in experiment.modalities.items() if modality.time is not None]
+    if name not in timed:
+        static = ", which has no `time`" if name in experiment.modalities else ""
+        yield loc, _names("a modality with a clock", name, timed, static)
 
 
 def _task_names(experiment: Experiment) -> Iterator[Contradiction]:
@@ -42,12 +48,11 @@ def _task_names(experiment: Experiment) -> Iterator[Contradiction]:
 
 
 def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:
-    """A task's `modality`, as of `next_step`, is one of the experiment's."""
+    """A task's `modality`, as of `next_step`, is one of the experiment's, and has a next event."""
     for name, task in experiment.tasks.items():
         modality = getattr(task, "modality", None)
-        if isinstance(modality, str) and modality not in experiment.modalities:
-            known = list(experiment.modalities)
-            yield ("tasks", name, "modality"), _names("a modality", modality, known)
+        if isinstance(modality, str):
+            yield from _clock(experiment, modality, ("tasks", name, "modality"))
 
 
 def _monitor(experiment: Experiment) -> Iterator[Contradiction]:

@@ -20,6 +20,9 @@ from torch.autograd.function import once_differentiable
 from mmseq.batch import Timeline
 
 
+_WORTH_A_CALL = 64  # slots of padding that cost about as much as one more call of a fused kernel
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where each step of a batch stands in time-major order.
@@ -93,7 +96,7 @@ def layout(timeline: Timeline, keep: float = 1.0) -> Layout:
     Args:
         timeline: has at least one step.
         keep: a new block starts when the rows still running fall to this share of the block's rows, or
-            below; 1 cuts wherever a sample ends.
+            below, unless that would save hardly any padding; 1 cuts wherever a sample ends.
     """
     # Kept on the timeline as its cached properties are, so that it lives exactly as long.
     known = vars(timeline).setdefault("_layouts", {})
@@ -133,9 +136,12 @@ def _cut(length: np.ndarray, keep: float) -> list[tuple[int, int]]:
     ends, counts = np.unique(length[length > 0], return_counts=True)
     running = int(counts.sum())
     blocks, begin, rows = [], 0, running
+    longest = int(ends[-1]) if len(ends) else 0
+    least = 0 if keep == 1 else _WORTH_A_CALL
     for end, count in zip(ends.tolist(), counts.tolist(), strict=True):
         running -= count
-        if running <= keep * rows:
+        padding = (rows - running) * (longest - end)
+        if not running or (running <= keep * rows and padding >= least):
             blocks.append((end - begin, rows))
             begin, rows = end, running
     return blocks

@@ -142,4 +142,4 @@ def build_optimizer(config: OptimizerConfig, *modules: nn.Module) -> torch.optim
     if config.kind == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, weight_decay=decay, momentum=0.9)
     kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
-    return kind(groups, lr=config.lr, weight_decay=decay)
+    return kind(groups, lr=config.lr, weight_decay=decay, fused=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -71,17 +71,19 @@ class Session:
                     self.model.heads[task].encode(labels(store, task, samples))
         self.monitor, self.direction = monitored(experiment, self.model)
 
-    def fit(self, run: Run, console: Console) -> None:
+    def fit(self, run: Run, console: Console, callbacks: Sequence[pl.Callback] = ()) -> None:
         """Trains to the end; the model then has its best weights."""
         module = self.module()
         if not self.progress.done:  # else it was cut off after the last step, before the model was written
-            self._train(module, run, console)
+            self._train(module, run, console, callbacks)
         if self.progress.best is not None:
             weights, *_ = read_checkpoint(run.path / BEST)
             module.load_state_dict(weights)
         self.model.eval()
 
-    def _train(self, module: TrainingModule, run: Run, console: Console) -> None:
+    def _train(
+        self, module: TrainingModule, run: Run, console: Console, callbacks: Sequence[pl.Callback]
+    ) -> None:
         run.drop_metrics_after(self.progress.step)
         feed, bar = self.feed(), Bar(console)
         keeper = Keeper(
@@ -94,7 +96,7 @@ class Session:
             first_epoch=feed.first_epoch,
             say=bar.say,
         )
-        trainer = build_trainer(self.config, self.device, feed.first_epoch, [keeper, bar])
+        trainer = build_trainer(self.config, self.device, feed.first_epoch, [keeper, bar, *callbacks])
         with warnings.catch_warnings(), keeper.stopping_when_asked():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             trainer.fit(module, datamodule=feed)

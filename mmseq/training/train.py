@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
@@ -25,6 +27,7 @@ def train(
     resume: Run | None = None,
     source: str | None = None,
     console: Console | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> Run:
     """Trains, and leaves everything in a run's folder.
 
@@ -35,6 +38,7 @@ def train(
         resume: go on with this run instead of starting one.
         source: the text of the user's YAML, kept in the run.
         console: where to show tables and progress; None: show nothing.
+        callbacks: Lightning callbacks of your own.
 
     Raises:
         ConfigError, DataError: config or data break a rule; no run folder is left behind.
@@ -49,7 +53,7 @@ def train(
     run = resume or Run.create(output, experiment, source)
     for table in plan_tables(session.model, store, session.splits, session.device):
         console.print(table)
-    session.fit(run, console)
+    session.fit(run, console, callbacks)
     session.model.save(run.path / "model")
     validation = session.splits["validation"]
     if len(validation):

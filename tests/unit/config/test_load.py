@@ -107,8 +107,8 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "epochs: 20",
             "devices: many",
             "many",
-            "training.devices: must be a whole number or 'auto' (came 'many'); "
-            "it means: processes, one a device",
+            "training.devices: must be 1 (came 'many'); "
+            "it means: processes, one a device; only one so far",
         ),
         (
             "kind: numeric",
@@ -204,8 +204,8 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "modality: flights",
             "modality: flight",
             "flight, weight",
-            "tasks.next.modality: must name a modality; came 'flight'; did you mean 'flights'?; "
-            "there are: flights, carrier, calendar",
+            "tasks.next.modality: must name a modality with a clock; came 'flight'; did you mean 'flights'?; "
+            "there are: flights, carrier",
         ),
         (
             "delay: {kind: regression",
