@@ -31,7 +31,7 @@ from mmseq.data import prepare
 from mmseq.run import Run
 from mmseq.training.checkpoint import Progress
 from mmseq.training.module import TrainingModule
-from mmseq.training.session import Session
+from mmseq.training.sitting import Sitting
 
 ROUNDS = 7
 THREADS = 2
@@ -91,28 +91,28 @@ class Clock(pl.Callback):
         self.end = time.perf_counter()
 
 
-def trainer_epoch(session: Session) -> Callable[[], float]:
+def trainer_epoch(sitting: Sitting) -> Callable[[], float]:
     """Seconds of one epoch by the trainer, as a run has it, over the same order each time."""
 
     def run() -> float:
         with tempfile.TemporaryDirectory() as folder:
             clock = Clock()
-            record = Run.create(Path(folder), session.experiment)
-            session.progress = Progress()
-            session.fit(record, Console(quiet=True), [clock])
+            record = Run.create(Path(folder), sitting.experiment)
+            sitting.progress = Progress()
+            sitting.fit(record, Console(quiet=True), [clock])
         return clock.end - clock.begin
 
     return run
 
 
-def bare_epoch(session: Session) -> Callable[[], float]:
+def bare_epoch(sitting: Sitting) -> Callable[[], float]:
     """Seconds of a bare loop over the same model and the same batches."""
 
     def run() -> float:
-        module: TrainingModule = session.module()
+        module: TrainingModule = sitting.module()
         optimizer = module.configure_optimizers()
         parameters = [p for p in module.parameters() if p.requires_grad]
-        batches = session.feed().batches(0)
+        batches = sitting.feed().batches(0)
         module.train()
         begin = time.perf_counter()
         for batch in batches:
@@ -162,18 +162,18 @@ def step(folder: str) -> None:
     series, labels = ragged_set(1_280)
     for name, rows, batch in (("step small", [s[:60] for s in series], 32), ("step large", series, 64)):
         config = experiment(folder, 16, RAGGED_TASKS, batch)
-        session = Session(config, prepare(config, tables(rows, labels)))
+        sitting = Sitting(config, prepare(config, tables(rows, labels)))
         steps = -(-len(rows) // batch)
-        compare(name, trainer_epoch(session), bare_epoch(session), len(rows), steps)
+        compare(name, trainer_epoch(sitting), bare_epoch(sitting), len(rows), steps)
 
 
 def ragged(folder: str) -> None:
     """Whole epochs on the ragged set."""
     series, labels = ragged_set()
     config = experiment(folder, 16, RAGGED_TASKS)
-    session = Session(config, prepare(config, tables(series, labels)))
+    sitting = Sitting(config, prepare(config, tables(series, labels)))
     loop = PaddedLoop(series, labels, n_classes=3, hidden=128, batch=32)
-    compare("ragged three heads", trainer_epoch(session), loop.epoch, len(series), len(series) // 32)
+    compare("ragged three heads", trainer_epoch(sitting), loop.epoch, len(series), len(series) // 32)
 
 
 def vowels(folder: str, path: Path) -> None:
@@ -181,9 +181,9 @@ def vowels(folder: str, path: Path) -> None:
     series, label = read_ts(path / "JapaneseVowels_TRAIN.ts")
     labels = {"kind": label}
     config = experiment(folder, 12, {"kind": RAGGED_TASKS["kind"]})
-    session = Session(config, prepare(config, tables(series, labels)))
+    sitting = Sitting(config, prepare(config, tables(series, labels)))
     loop = PaddedLoop(series, labels, n_classes=9, hidden=128, batch=32)
-    compare("JapaneseVowels", trainer_epoch(session), loop.epoch, len(series), -(-len(series) // 32))
+    compare("JapaneseVowels", trainer_epoch(sitting), loop.epoch, len(series), -(-len(series) // 32))
 
 
 def read_ts(path: Path) -> tuple[list[np.ndarray], np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from jaxtyping import Float, Int64
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mmseq.batch import Batch, Events, Timeline
@@ -18,7 +19,7 @@ from mmseq.carry import align, align_static, clock, hide
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
 from mmseq.encoders import Encoder, encoders
-from mmseq.errors import CheckpointError, ConfigError
+from mmseq.errors import CheckpointError, ConfigError, PluginError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
 from mmseq.heads import Head, heads
@@ -58,9 +59,8 @@ class Model(nn.Module):
         self.fusion = fusions.build(experiment.fusion, names, N_CLOCK)
         self.encoders = Parts({name: self._encoder(name) for name in names})
         self.core = cores.build(experiment.core, self.fusion.width)
-        self.readouts = nn.ModuleList(
-            readouts.build(config, self.core.hidden) for config in experiment.readout
-        )
+        read = experiment.readout if len(self.by_step) < len(experiment.tasks) else []  # steps need none
+        self.readouts = nn.ModuleList(readouts.build(config, self.core.hidden) for config in read)
         self.heads = Parts(
             {
                 task: heads.build(config, facts.tasks[task], self._head_width(task))
@@ -107,6 +107,7 @@ class Model(nn.Module):
             model.to(next(iter(weights.values())).dtype)
             model.load_state_dict(weights)
         except (ValueError, KeyError, TypeError, RuntimeError, StopIteration) as error:
+            _tell_missing_plugin(folder, error)
             raise CheckpointError(
                 f"{folder}: its config, facts and weights must fit each other and the components that are "
                 f"installed; {error}; load it with the versions that wrote it"
@@ -122,7 +123,9 @@ class Model(nn.Module):
         """
         from mmseq.inference.predict import predict
 
-        return predict(self, samples, every_step=every_step).table
+        predictions = predict(self, samples, every_step=every_step)
+        predictions.warn()
+        return predictions.table
 
     @property
     def dtype(self) -> torch.dtype:
@@ -207,11 +210,22 @@ class Model(nn.Module):
         at: Int64[Tensor, "query"] | None,
     ) -> tuple[Float[Tensor, "query read"], State]:
         """All readouts side by side."""
-        parts, after = [], {}
+        parts, after = [hidden.new_zeros(timeline.n_samples if at is None else len(at), 0)], {}
         for i, readout in enumerate(self.readouts):
             read, after[str(i)] = readout(hidden, timeline, part(state, str(i)), at)
             parts.append(read)
         return torch.cat(parts, 1), after
+
+
+def _tell_missing_plugin(folder: str | Path, error: Exception) -> None:
+    """Raises PluginError where a component of a bundle is of a kind that nobody offers."""
+    details = error.errors() if isinstance(error, ValidationError) else []
+    for detail in details:
+        if detail["type"] == "unknown_kind":
+            raise PluginError(
+                f"{folder}: the model needs a component that is not here; {detail['msg']}; install its "
+                "package, or pass its file by --plugin (from Python: mmseq.plugin.load_plugin)"
+            ) from error
 
 
 def check_encoders(experiment: Experiment) -> None:

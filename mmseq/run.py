@@ -87,6 +87,11 @@ class Run:
         plugins = (word for plugin in self.plugins for word in ("--plugin", str(plugin)))
         return shlex.join(["mmseq", *verb.split(), str(self.path), *plugins])
 
+    @property
+    def splits(self) -> Path:
+        """The ids of each split, as training divided them."""
+        return self.path / "splits.json"
+
     def model(self) -> Model:
         """The model that was trained, as of its best epoch."""
         from mmseq.model import Model

@@ -29,13 +29,18 @@ def split_samples(config: SplitConfig, store: Store) -> Split:
             straddles splits that were given.
     """
     if config.file is not None:
-        splits = _listed(config.file, store)
+        splits = listed_samples(config.file, store)
     elif config.column is not None:
         splits = {name: np.flatnonzero(store.splits == name) for name in SPLITS}
     else:
         splits = _by_fraction(config, store)
     _check(splits, store, _where(config))
     return splits
+
+
+def split_ids(splits: Split, store: Store) -> dict[str, list[str]]:
+    """The samples' ids, as a split file lists them."""
+    return {name: store.ids[samples].tolist() for name, samples in splits.items()}
 
 
 def _by_fraction(config: SplitConfig, store: Store) -> Split:
@@ -50,7 +55,8 @@ def _by_fraction(config: SplitConfig, store: Store) -> Split:
     return {name: np.flatnonzero(of_group[group] == i) for i, name in enumerate(SPLITS)}
 
 
-def _listed(file: Path, store: Store) -> Split:
+def listed_samples(file: Path, store: Store) -> Split:
+    """Store indices of the ids that a split file lists. Raises DataError where one is unknown."""
     try:
         listed = json.loads(file.read_bytes())
         lists = {name: [str(i) for i in ids] for name, ids in listed.items()}

@@ -10,7 +10,7 @@ from mmseq.heads.multilabel import MultilabelConfig, MultilabelHead, MultilabelS
 
 class FocalConfig(MultilabelConfig):
     kind: Literal["focal"]
-    gamma: float = Field(2.0, ge=1)
+    gamma: float = Field(2.0, ge=1, description="how fast easy labels lose weight")
 
 
 @heads.register(FocalConfig)

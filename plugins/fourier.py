@@ -1,7 +1,7 @@
 from typing import Any, Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from mmseq.batch import NumericEvents
@@ -10,7 +10,7 @@ from mmseq.encoders import Encoder, EncoderConfig, encoders
 
 class FourierConfig(EncoderConfig):
     kind: Literal["fourier"]
-    n_frequencies: PositiveInt = 8
+    n_frequencies: int = Field(8, ge=1, description="sines, and as many cosines, a number")
 
 
 @encoders.register(FourierConfig)

@@ -17,7 +17,7 @@ from mmseq.batch.order import split
 from mmseq.batch.target import Target
 from mmseq.batch.timeline import Timeline
 from mmseq.heads import Labels
-from mmseq.random import Noise, hash_key
+from mmseq.random import Noise
 
 if TYPE_CHECKING:
     from mmseq.heads.next_step import NextEventConfig
@@ -41,6 +41,7 @@ class Assembler:
         self.heads = {task: model.heads[task] for task in tasks}
         self.configs = model.experiment.tasks
         self.vocabularies = {name: store.vocabularies(name) for name in self.modalities}
+        self._whole: tuple[np.ndarray, dict[str, float]] | None = None
         self.stored_tasks = [task for task in tasks if task in store.tasks]
 
     def batch(self, samples: Int64[np.ndarray, "member"], seed: int | None = None) -> Batch:
@@ -70,9 +71,24 @@ class Assembler:
         """
         if parts == 1:
             return self.batch(samples, seed)
-        whole = self._weights(self.batch(samples).targets)
+        if (
+            self._whole is None or self._whole[0] is not samples
+        ):  # the parts of a batch come one after another
+            self._whole = (samples, self._label_weights(samples))
+        weights = self._whole[1]
         mine = split(samples, self.store.lengths[samples], parts)[part]
-        return replace(self.batch(mine, seed), weights=whole, share=1 / parts)
+        return replace(self.batch(mine, seed), weights=weights, share=1 / parts)
+
+    def _label_weights(self, samples: Int64[np.ndarray, "member"]) -> dict[str, float]:
+        """Of a whole global batch, reading only what targets are made of."""
+        predicted = [
+            cast("NextEventConfig", self.configs[t]).modality
+            for t in self.heads
+            if t not in self.stored_tasks
+        ]
+        gathered = self.store.gather(samples, list(dict.fromkeys(predicted)), self.stored_tasks)
+        events = {name: self._events(name, gathered) for name in gathered.events}
+        return self._weights({task: self._target(task, gathered, events) for task in self.heads})
 
     def _events(self, name: str, gathered: Gathered) -> Events:
         rows = gathered.events[name]
@@ -109,8 +125,3 @@ def labels_of(store: Store, task: str, arrays: Mapping[str, np.ndarray]) -> Labe
         vocabularies[0] if vocabularies else (),
         task,
     )
-
-
-def step_seed(seed: int, step: int) -> int:
-    """The key of an optimizer step's random numbers."""
-    return hash_key(seed, step)

@@ -39,6 +39,10 @@ class Order:
         batches = [b for group in self._groups(shuffled) for b in self._cut(self._by_length(group))]
         return [self.samples[batches[i]] for i in permutation(len(batches), self.seed, epoch, 1)]
 
+    def n_batches(self, epoch: int) -> int:
+        """How many global batches an epoch has."""
+        return -(-len(self.samples) // self.size) if self.size is not None else len(self.epoch(epoch))
+
     def _groups(self, shuffled: np.ndarray) -> list[np.ndarray]:
         if self.size is not None:
             size = self.size * self.bucket

@@ -40,6 +40,8 @@ def _clock(experiment: Experiment, name: str, loc: tuple[str, ...]) -> Iterator[
 
 def _task_names(experiment: Experiment) -> Iterator[Contradiction]:
     for name in experiment.tasks:
+        if name in experiment.modalities:
+            yield ("tasks", name), "is the name of a modality too; give the task another name"
         if name in COLUMNS:
             message = (
                 f"is a column of every prediction table ({', '.join(COLUMNS)}); give the task another name"

@@ -19,7 +19,6 @@ from torch.autograd.function import once_differentiable
 
 from mmseq.batch import Timeline
 
-
 _WORTH_A_CALL = 64  # slots of padding that cost about as much as one more call of a fused kernel
 
 

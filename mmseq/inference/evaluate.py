@@ -13,7 +13,7 @@ from mmseq.errors import ConfigError
 from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import predict_stored
 from mmseq.run import Run
-from mmseq.split import split_samples
+from mmseq.split import listed_samples
 from mmseq.training.loader import evaluation_loader
 
 if TYPE_CHECKING:
@@ -31,15 +31,18 @@ def evaluate(run: Run, split: str, data: Any = None) -> dict[str, Any]:
 
     Raises:
         ConfigError: the split has no sample.
+        DataError: samples of the run are gone from the data.
     """
     model = run.model()
     store = prepare(model.experiment, data)
-    samples = split_samples(model.experiment.data.split, store)[split]
+    samples = listed_samples(run.splits, store)[split]
     if not len(samples):
         raise ConfigError(f"{run.path}: the {split} split has no sample; see data.split")
     report = evaluate_model(model, store, samples)
     run.write_report(split, report)
-    run.write_predictions(split, predict_stored(model, store, samples).table)
+    predictions = predict_stored(model, store, samples)
+    run.write_predictions(split, predictions.table)
+    predictions.warn()
     return report
 
 

@@ -40,20 +40,21 @@ class WeightedLoss(Metric):
 class TaskScore:
     """What a head's predictions are worth, and what its baseline's are."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, with_baseline: bool) -> None:
         # The CPU has float64, and room for every score that an exact ranking needs.
         on_cpu = all(tensor.device.type == "cpu" for tensor in head.state_dict(keep_vars=True).values())
         self.head = head if on_cpu else copy.deepcopy(head).cpu()
         self.loss = WeightedLoss()
         self.metrics = _in_float64(head.metrics())
-        self.baseline = _in_float64(head.metrics())
+        self.baseline = _in_float64(head.metrics()) if with_baseline else {}
 
     def update(self, parameters: Tensor, target: Target) -> None:
         parameters, target = parameters.detach().cpu(), target.to("cpu")
         total, weight = self.head.loss_sum(parameters, target), self.head.weights(target).double().sum()
         self.loss.update(total, weight, len(target))
         self.head.score(self.metrics, parameters, target)
-        self.head.score(self.baseline, self.head.baseline(target), target)
+        if self.baseline:
+            self.head.score(self.baseline, self.head.baseline(target), target)
 
     def compute(self) -> dict[str, Any]:
         loss, labels = _value(self.loss)
@@ -72,10 +73,11 @@ class Evaluator:
 
     Args:
         heads: by task, as they are when the predictions are made.
+        with_baseline: score the baselines too.
     """
 
-    def __init__(self, heads: Mapping[str, Head]) -> None:
-        self.tasks = {name: TaskScore(head) for name, head in heads.items()}
+    def __init__(self, heads: Mapping[str, Head], *, with_baseline: bool = True) -> None:
+        self.tasks = {name: TaskScore(head, with_baseline) for name, head in heads.items()}
 
     @torch.no_grad()
     def update(self, parameters: Mapping[str, Tensor], targets: Mapping[str, Target]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,12 @@ class Predictions:
 
     table: pa.Table
     unknown: Counter[str] = field(default_factory=Counter)
+
+    def warn(self) -> None:
+        """Warns of codes that the training split never had."""
+        if self.unknown:
+            counts = ", ".join(f"{column}: {n}" for column, n in sorted(self.unknown.items()))
+            warnings.warn(f"values that training never had count as unknown ({counts})", stacklevel=3)
 
 
 def predict(model: Model, samples: Any, *, every_step: bool = False) -> Predictions:

@@ -26,6 +26,7 @@ class Progress:
         best_epoch: when that was.
         stale: epochs since.
         done: training has ended.
+        data: fingerprint of the store that is trained on.
     """
 
     step: int = 0
@@ -33,6 +34,7 @@ class Progress:
     best_epoch: int = -1
     stale: int = 0
     done: bool = False
+    data: str = ""
 
 
 def save_checkpoint(

@@ -11,6 +11,8 @@ from types import FrameType
 from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
+import torch
+from torch import Tensor
 
 from mmseq.errors import Interrupted
 from mmseq.run import Run
@@ -51,7 +53,8 @@ class Keeper(pl.Callback):
         self.monitor, self.direction, self.patience = monitor, direction, patience
         self.log_every, self.first_epoch, self.say = log_every, first_epoch, say
         self.stop_signal: int | None = None
-        self.norms: list[float] = []
+        self.norms: list[Tensor] = []
+        self.losses: list[Tensor] = []
         self.report: dict[str, Any] | None = None
 
     def epoch(self, trainer: pl.Trainer) -> int:
@@ -62,6 +65,8 @@ class Keeper(pl.Callback):
         if module.step == self.progress.step:
             return  # a micro-batch inside a step
         self.progress.step = module.step
+        self.losses.append(module.loss)
+        self.norms.append(module.gradient_norm)
         if module.step % self.log_every == 0:
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             self._log_step(module, self.epoch(trainer), lr)
@@ -77,10 +82,8 @@ class Keeper(pl.Callback):
         )
 
     def _log_step(self, module: TrainingModule, epoch: int, lr: float) -> None:
-        norm = float(module.gradient_norm)
-        self.norms.append(norm)
-        values = {task: {"loss": float(loss)} for task, loss in module.losses.items() if task != "loss"}
-        total = {"loss": float(module.losses["loss"]), "gradient_norm": norm, "lr": lr}
+        values = {task: {"loss": float(loss)} for task, loss in module.losses.items()}
+        total = {"loss": float(module.loss), "gradient_norm": float(module.gradient_norm), "lr": lr}
         self.run.add_metrics(module.step, epoch, "train", {"": total, **values})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
@@ -103,7 +106,9 @@ class Keeper(pl.Callback):
         self._warn_of_gradients(epoch)
         self.progress.done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         self._save(trainer, module)
-        line = f"epoch {epoch + 1}  step {module.step}  loss {float(module.losses['loss']):.4f}"
+        loss = float(torch.stack(self.losses).mean()) if self.losses else math.nan
+        self.losses = []
+        line = f"epoch {epoch + 1}  step {module.step}  loss {loss:.4f}"
         if self.report is not None:
             best = "none yet" if self.progress.best is None else f"best {self.progress.best:.4f}"
             line += f"  monitor {self.monitor(self.report):.4f}"
@@ -114,7 +119,7 @@ class Keeper(pl.Callback):
             self._stop(self.stop_signal, module)
 
     def _warn_of_gradients(self, epoch: int) -> None:
-        norms, self.norms = self.norms, []
+        norms, self.norms = [float(norm) for norm in self.norms], []
         if len(norms) < 3:
             return
         middle = statistics.median(norms)

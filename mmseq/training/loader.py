@@ -87,7 +87,7 @@ class Feed(pl.LightningDataModule):
         super().__init__()
         self.assembler, self.order, self.validation = assembler, order, validation
         self.config, self.seed = config, seed
-        sizes = [len(order.epoch(epoch)) for epoch in range(config.epochs)]
+        sizes = [order.n_batches(epoch) for epoch in range(config.epochs)]
         self.first_steps = np.cumsum([0, *sizes])  # of each epoch, and the number of steps in all
         self.first_epoch = int(np.searchsorted(self.first_steps, step, side="right")) - 1
         self.skipped = step - int(self.first_steps[self.first_epoch])

@@ -47,6 +47,7 @@ class TrainingModule(pl.LightningModule):
         self.moments = moments
         self.evaluator = Evaluator(dict(model.heads.items()))
         self.losses: dict[str, Tensor] = {}
+        self.loss = torch.zeros(())
         self.gradient_norm = torch.zeros(())
         self.ids: list[str] = []
 
@@ -75,11 +76,10 @@ class TrainingModule(pl.LightningModule):
 
     def _note(self, losses: dict[str, Tensor], loss: Tensor, batch: Batch) -> None:
         """Adds this micro-batch to the step's losses; a task without a label has none."""
-        for name, value in (*losses.items(), ("loss", loss)):
-            if name != "loss" and not batch.weights[name]:
-                continue
-            value = value.detach()
-            self.losses[name] = self.losses[name] + value if name in self.losses else value
+        for name, value in losses.items():
+            if batch.weights[name]:
+                self.losses[name] = self.losses.get(name, 0) + value.detach()
+        self.loss = self.loss + loss.detach()
         self.ids.extend(batch.ids)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -112,7 +112,7 @@ class TrainingModule(pl.LightningModule):
         )
 
     def on_validation_epoch_start(self) -> None:
-        self.evaluator = Evaluator(dict(self.model.heads.items()))
+        self.evaluator = Evaluator(dict(self.model.heads.items()), with_baseline=False)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         self.evaluator.update(self(batch), batch.targets)
@@ -122,7 +122,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
         if index % self.config.accumulation == 0:
-            self.losses, self.ids = {}, []
+            self.losses, self.loss, self.ids = {}, torch.zeros((), device=self.device), []
 
 
 def _finite(gradient: Tensor | None) -> bool:

@@ -10,12 +10,13 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
+from mmseq.bundle import dump_json
 from mmseq.config.experiment import Experiment
 from mmseq.data import prepare
-from mmseq.inference.evaluate import evaluate_model
-from mmseq.inference.predict import predict_stored
+from mmseq.inference.evaluate import evaluate
 from mmseq.run import Run
-from mmseq.training.session import Session
+from mmseq.split import split_ids
+from mmseq.training.sitting import Sitting
 from mmseq.training.tables import plan_tables, result_table
 
 
@@ -49,17 +50,17 @@ def train(
     if experiment.training.threads:
         torch.set_num_threads(experiment.training.threads)
     store = prepare(experiment, data)
-    session = Session(experiment, store, resume, data)
-    run = resume or Run.create(output, experiment, source)
-    for table in plan_tables(session.model, store, session.splits, session.device):
+    sitting = Sitting(experiment, store, resume, data)
+    run = resume or Run.create(Path(output), experiment, source)
+    if resume is None:
+        run.splits.write_bytes(dump_json(split_ids(sitting.splits, store)))
+    for table in plan_tables(sitting.model, store, sitting.splits, sitting.device):
         console.print(table)
-    session.fit(run, console, callbacks)
-    session.model.save(run.path / "model")
-    validation = session.splits["validation"]
+    sitting.fit(run, console, callbacks)
+    sitting.model.save(run.path / "model")
+    validation = sitting.splits["validation"]
     if len(validation):
-        report = evaluate_model(session.model, store, validation)
-        run.write_report("validation", report)
-        run.write_predictions("validation", predict_stored(session.model, store, validation).table)
+        report = evaluate(run, "validation", data)
         console.print(result_table(report, "validation"))
     following = f"run folder: {run.path}\nnext: {run.command('evaluate')} --split test"
     console.print(following, markup=False, highlight=False, soft_wrap=True)

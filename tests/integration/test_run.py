@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ import pytest
 
 import mmseq
 from mmseq.data import prepare
+from mmseq.errors import ConfigError, DataError
 from mmseq.inference.evaluate import evaluate_model
 from mmseq.inference.predict import predict_stored
 
@@ -122,14 +125,14 @@ def test_unknown_categories_are_counted(toy: Path, toy_run: mmseq.Run, tmp_path:
 
 def test_untrained_task_stays_untrained(toy: Path, tmp_path: Path) -> None:
     """A weight of 0 leaves a head's own weights as they were initialised."""
-    from mmseq.training.session import Session
+    from mmseq.training.sitting import Sitting
 
     overrides = [
         f"data.store={tmp_path / 'stores'}", "training.epochs=1", "tasks.next.weight=0",
         "balance.kind=fixed", "training.optimizer.weight_decay=0",
     ]  # fmt: skip
     experiment = mmseq.load_config(toy, overrides)
-    before = Session(experiment, prepare(experiment)).model.state_dict()
+    before = Sitting(experiment, prepare(experiment)).model.state_dict()
     after = mmseq.train(experiment, output=tmp_path).model().state_dict()
     moved = {name for name in before if not before[name].equal(after[name])}
     assert not [name for name in moved if name.startswith("heads.next")]
@@ -144,3 +147,32 @@ def test_evaluation_does_not_change_the_model(toy_run: mmseq.Run) -> None:
     second = evaluate_model(model, store, np.arange(20)[::-1].copy())
     assert first["level"]["metrics"] == pytest.approx(second["level"]["metrics"])
     assert all(before[name].equal(weight) for name, weight in model.state_dict().items())
+
+
+def test_the_test_split_stays_what_training_left_out(toy: Path, tmp_path: Path) -> None:
+    """Samples that vanish from the data afterwards neither move others between splits nor go unnoticed."""
+    folder = tmp_path / "copy"
+    shutil.copytree(toy.parent, folder)
+    overrides = [f"data.store={tmp_path / 'stores'}", "training.epochs=1"]
+    run = mmseq.train(mmseq.load_config(folder / toy.name, overrides), output=tmp_path)
+    splits = json.loads(run.splits.read_text())
+    gone, kept = splits["train"][0], splits["test"]
+    for path in (folder / "data").iterdir():
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if not line.startswith(f"{gone},")))
+    with pytest.raises(DataError, match=f"train lists 1 ids that no sample has, first '{gone}'"):
+        mmseq.evaluate(run, "test")
+    run.splits.write_text(json.dumps({**splits, "train": splits["train"][1:]}))
+    mmseq.evaluate(run, "test")
+    assert pq.read_table(run.path / "predictions" / "test.parquet")["id"].to_pylist() == kept
+
+
+def test_goes_on_only_with_the_data_it_began_with(toy: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(toy.parent, folder)
+    overrides = [f"data.store={tmp_path / 'stores'}", "training.epochs=2"]
+    run = mmseq.train(mmseq.load_config(folder / toy.name, overrides), output=tmp_path)
+    shutil.rmtree(run.path / "model")  # as if it had been killed before
+    (folder / "data" / "codes.csv").write_text("id,minute,code\np0,1,x\n")
+    with pytest.raises(ConfigError, match="the data are not those that training began with"):
+        mmseq.train(run.experiment, resume=run)

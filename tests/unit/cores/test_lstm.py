@@ -55,8 +55,8 @@ def kernel_calls(
 
 
 def test_staircase_calls_anew_when_a_quarter_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths = [10, 10, 10, 10, 9, 8, 4, 3]
-    assert kernel_calls(LstmCore(3), lengths, False, monkeypatch) == [(4, 8), (5, 6), (1, 4)]
+    lengths = [100, 100, 100, 100, 90, 80, 40, 30]
+    assert kernel_calls(LstmCore(3), lengths, False, monkeypatch) == [(40, 8), (60, 6)]
 
 
 def test_staircase_is_cut_at_each_length_where_the_cell_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

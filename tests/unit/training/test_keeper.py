@@ -44,7 +44,7 @@ class Module(TrainingModule):
         pl.LightningModule.__init__(self)
         self.weight = nn.Parameter(torch.zeros(2))
         self.model = SimpleNamespace(facts=SimpleNamespace(to_json=dict))
-        self.losses, self.gradient_norm = {"loss": torch.tensor(1.5)}, torch.tensor(1.0)
+        self.losses, self.loss, self.gradient_norm = {}, torch.tensor(1.5), torch.tensor(1.0)
         self.evaluator = SimpleNamespace(compute=self._report)
 
     def _report(self) -> dict[str, Any]:

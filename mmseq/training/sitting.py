@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from mmseq.model import Model, check_encoders
 from mmseq.random import hash_key
 from mmseq.refused import telling_where
 from mmseq.run import Run
-from mmseq.split import split_samples
+from mmseq.split import listed_samples, split_samples
 from mmseq.store import Store
 from mmseq.training.checkpoint import Progress, read_checkpoint
 from mmseq.training.keeper import BEST, LAST, Keeper
@@ -31,7 +32,7 @@ from mmseq.training.module import TrainingModule
 from mmseq.training.progress import Bar
 
 
-class Session:
+class Sitting:
     """Splits, facts, model and order of a run, fresh or as its last checkpoint has them.
 
     Args:
@@ -51,16 +52,26 @@ class Session:
         self.config = experiment.training
         self.device = _device(self.config)
         check_encoders(experiment)
-        self.splits = split_samples(experiment.data.split, store)
+        self.splits = (
+            split_samples(experiment.data.split, store)
+            if resume is None
+            else listed_samples(resume.splits, store)
+        )
         if self.config.monitor and not len(self.splits["validation"]):
             raise ConfigError("training.monitor: needs a validation split; it is empty; see data.split")
         self.weights: dict[str, torch.Tensor] | None = None
         self.moments: dict[str, torch.Tensor] | None = None
         if resume is None:
-            self.progress, facts = Progress(), fit(experiment, store, self.splits["train"], data)
+            self.progress = Progress(data=store.manifest.fingerprint)
+            facts = fit(experiment, store, self.splits["train"], data)
         else:
             _check_unfinished(resume)
             self.weights, self.moments, self.progress, saved = read_checkpoint(resume.path / LAST)
+            if self.progress.data != store.manifest.fingerprint:
+                raise ConfigError(
+                    f"{resume.path}: the data are not those that training began with; bring them back, or "
+                    "start another run with --config"
+                )
             facts = Facts.from_json(saved, experiment)
         self.model = initialise(experiment, facts)
         if self.config.precision == "64-true":
@@ -156,11 +167,11 @@ def monitored(
         ConfigError: the monitored task has no such metric.
     """
     if experiment.training.monitor is None:
-        weights = {task: config.weight for task, config in experiment.tasks.items()}
-        return lambda report: sum(
-            w * report[t]["loss"] for t, w in weights.items() if w and report[t]["labels"]
-        ), "min"
+        weights = {task: config.weight for task, config in experiment.tasks.items() if config.weight}
+        return lambda report: _weighted(report, weights), "min"
     task, metric = experiment.training.monitor.split("/")
+    if metric == "loss":
+        return lambda report: report[task]["loss"], "min"
     known = model.heads[task].metrics()
     if metric not in known:
         raise ConfigError(
@@ -168,6 +179,12 @@ def monitored(
         )
     direction: Literal["max", "min"] = "max" if known[metric].higher_is_better else "min"
     return lambda report: report[task]["metrics"][metric], direction
+
+
+def _weighted(report: dict[str, Any], weights: dict[str, float]) -> float:
+    """The validation loss; NaN where no task has a label."""
+    losses = [w * report[task]["loss"] for task, w in weights.items() if not math.isnan(report[task]["loss"])]
+    return sum(losses) if losses else math.nan
 
 
 def _device(config: TrainingConfig) -> str:
