@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from mmseq.batch.assemble import Assembler
+from mmseq.batch.loader import evaluation_loader
 from mmseq.data import prepare
 from mmseq.errors import ConfigError
 from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import predict_stored
 from mmseq.run import Run
 from mmseq.split import listed_samples
-from mmseq.training.loader import evaluation_loader
 
 if TYPE_CHECKING:
     from mmseq.model import Model

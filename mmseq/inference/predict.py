@@ -18,9 +18,9 @@ import pyarrow.parquet
 import torch
 
 from mmseq.batch.assemble import Assembler
+from mmseq.batch.loader import evaluation_loader
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
-from mmseq.training.loader import evaluation_loader
 
 if TYPE_CHECKING:
     from mmseq.model import Model

@@ -26,8 +26,8 @@ from mmseq.run import Run
 from mmseq.split import listed_samples, split_samples
 from mmseq.store import Store
 from mmseq.training.checkpoint import Progress, read_checkpoint
+from mmseq.training.feed import Feed
 from mmseq.training.keeper import BEST, LAST, Keeper
-from mmseq.training.loader import Feed
 from mmseq.training.module import TrainingModule
 from mmseq.training.progress import Bar
 

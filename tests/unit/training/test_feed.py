@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from mmseq.batch.assemble import Assembler
+from mmseq.batch.loader import Micro, evaluation_loader
 from mmseq.batch.order import Order
 from mmseq.config.experiment import Experiment, TrainingConfig
 from mmseq.fit import fit
 from mmseq.model import Model
 from mmseq.store import Store
-from mmseq.training.loader import Feed, Micro, evaluation_loader
+from mmseq.training.feed import Feed
 
 
 @pytest.fixture(scope="module")

@@ -1,66 +1,15 @@
-"""Batches for training and evaluation, in an order that is a function of (seed, epoch)."""
+"""What the trainer draws from, epoch by epoch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
+from mmseq.batch.loader import Micro, Micros, evaluation_loader, loader
 from mmseq.batch.order import Order
-from mmseq.config.experiment import TrainingConfig
-from mmseq.random import hash_key
-
-EVALUATION_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Micro:
-    """One micro-batch: a part of the global batch of one optimizer step."""
-
-    step: int
-    samples: np.ndarray
-    part: int = 0
-    parts: int = 1
-
-
-class _Micros(Dataset):
-    """Assembles the micro-batches that are asked for; `seed` None is evaluation."""
-
-    def __init__(self, assembler: Assembler, micros: list[Micro], seed: int | None) -> None:
-        self.assembler, self.micros, self.seed = assembler, micros, seed
-
-    def __len__(self) -> int:
-        return len(self.micros)
-
-    def __getitem__(self, i: int) -> Batch:
-        micro = self.micros[i]
-        if self.seed is None:
-            return self.assembler.batch(micro.samples)
-        return self.assembler.micro_batch(
-            micro.samples, micro.part, micro.parts, hash_key(self.seed, micro.step)
-        )
-
-
-def evaluation_loader(
-    assembler: Assembler, samples: np.ndarray, size: int = EVALUATION_BATCH, workers: int = 0
-) -> DataLoader:
-    """Each sample once, those of like length together."""
-    order = samples[np.argsort(assembler.store.lengths[samples], kind="stable")]
-    micros = [Micro(0, order[i : i + size]) for i in range(0, len(order), size)]
-    return _loader(_Micros(assembler, micros, None), workers)
-
-
-def _loader(dataset: Dataset, workers: int) -> DataLoader:
-    return DataLoader(dataset, batch_size=None, shuffle=False, num_workers=workers, collate_fn=_as_it_is)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
+from mmseq.config.training import TrainingConfig
 
 
 class Feed(pl.LightningDataModule):
@@ -111,7 +60,7 @@ class Feed(pl.LightningDataModule):
             if i >= skipped
             for part in range(parts)
         ]
-        return _loader(_Micros(self.assembler, micros, self.seed), self.config.workers)
+        return loader(Micros(self.assembler, micros, self.seed), self.config.workers)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         if not len(self.validation):
