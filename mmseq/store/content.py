@@ -69,7 +69,7 @@ def content_of(
     if reading.pivot is not None:
         return _pivoted(connection, name, reading, raw, known=known)
     numbers = [raw.find(column, "number") for column in reading.numbers]
-    dtype = _dtype(any(needs_float64(connection, raw.name, c) for c in numbers))
+    dtype = _dtype(known or any(needs_float64(connection, raw.name, c) for c in numbers))
     words = [raw.find(column, "code") for column in reading.codes]
     vocabularies = tuple(_vocabulary(connection, raw.name, c) for c in words)
     codes = [
@@ -96,7 +96,7 @@ def _pivoted(
     is_wanted = f"{code} IN ({wanted})" if reading.numbers else f"{code} IS NOT NULL"
     condition = f"{is_wanted} AND NOT isnan({value})"
     rows = f"(SELECT * FROM {raw.name} WHERE {condition})"
-    dtype = _dtype(needs_float64(connection, rows, value, by=code))
+    dtype = _dtype(known or needs_float64(connection, rows, value, by=code))
     index = _code(connection, f"{name}:pivot", code, columns)
     return Content(name, reading, raw, columns, (), dtype, (index, value), condition)
 

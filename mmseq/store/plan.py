@@ -35,8 +35,8 @@ class Plan:
         unit: of numeric times, and of all times in the store.
         resolution: seconds in a bin of the timeline; None: no bins.
         anchor: the modality whose clock alone makes steps.
-        known: the data are read for a model that exists: a modality may have no events at all, and a
-            pivoted code may never occur.
+        known: the data are read for a model that exists: a modality may have no events at all, a
+            pivoted code may never occur, and numbers are float64 whatever else is in the data.
     """
 
     modalities: Mapping[str, Reading]

@@ -137,6 +137,20 @@ def test_precision(column: np.ndarray, dtype: str, tmp_path: Path) -> None:
         assert store_of(tmp_path / "pivot", pivoted, reading).entry("v").dtype == dtype
 
 
+def test_precision_for_a_model_that_exists(tmp_path: Path) -> None:
+    """A value is the same whatever stands beside it."""
+    readings = {
+        "wide": Reading("v", "t", ("x",)),
+        "long": Reading("v", "t", ("k",), pivot=Pivot("code", "x")),
+    }
+    for x in ([0.1], [0.1, 1e9 + 1, 1e9 + 2, 1e9 + 3]):
+        n = len(x)
+        rows = {"id": [1] * n, "t": range(n), "code": ["k"] * n, "x": x}
+        for name, reading in readings.items():
+            store = store_of(tmp_path / name / str(n), rows, reading, known=True)
+            assert values(store)[:, 0].tolist() == x
+
+
 def test_names_that_are_no_file_names(tmp_path: Path) -> None:
     rows = {"id": [1], "t": [0], 'a "b"/c': ["x'y"], "x": [1.0]}
     name = "../über/mod ali.ty"
