@@ -44,7 +44,7 @@ def ingest(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source) ->
             raise DataError(
                 f"{raw.table.where}: cannot be read; {first_lines(error)}; correct the file"
             ) from error
-        if not raw.n_rows and not (plan.known and source.open_world):
+        if not raw.n_rows and not plan.known:
             raise DataError(f"{raw.table.where}: a table needs rows; it has none; drop it or give it rows")
     return raws
 

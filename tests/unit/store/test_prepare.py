@@ -178,6 +178,16 @@ def test_known_data_may_lack_anything(tmp_path: Path) -> None:
     assert (len(empty), empty.gather(np.array([], np.int64)).time.shape) == (0, (0,))
 
 
+def test_known_data_may_have_empty_tables(tmp_path: Path) -> None:
+    plan = Plan({"v": Reading("v.csv", "t", ("x",)), "w": Reading("w.csv", "t", ("x",))}, known=True)
+    source = source_of(tmp_path)
+    (tmp_path / "w.csv").write_text("id,t,x\n")
+    frames = {"v.csv": {"id": ["a", "b"], "t": [0, 1], "x": [1, 2]}, "w.csv": {"id": [], "t": [], "x": []}}
+    for given in (source, MemorySource(frames, id="id", group=None)):
+        store = prepare(plan, given, tmp_path / "stores")
+        assert (store.n_events("v").tolist(), store.n_events("w").tolist()) == ([1, 1], [0, 0])
+
+
 def test_too_little_memory(tmp_path: Path) -> None:
     n = 300_000
     tables = {"v": {"id": np.arange(n), "t": np.arange(n), "x": np.random.default_rng(0).random(n)}}
