@@ -56,7 +56,8 @@ def build(
         shard_folder(root, shard).mkdir()
     counts: Counts = {}
     for name, content in contents.items():
-        counts[name], n_averaged = write_rows(connection, content, bounds.windows[name], shards, root)
+        window = bounds.windows[name]
+        counts[name], n_averaged = write_rows(connection, content, window, shards, root, samples.until.dtype)
         bounds.report[name]["averaged cells"] = n_averaged
     merger = Merger(
         {name: content for name, content in modalities.items() if content.time is not None},

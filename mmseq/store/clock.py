@@ -13,15 +13,15 @@ Clock = Literal["number", "moment"]
 
 
 def clock_of(plan: Plan, raws: Mapping[str, Raw]) -> Clock:
-    """What all times of a run are; numbers where there is no time at all.
+    """What all times of a run are; where there is no time at all, what `until` is, or numbers.
 
     Raises:
         DataError: some times are numbers and others moments.
     """
     places: dict[str, str] = {}
     for who, reading in plan.readings():
-        if reading.time is not None:
-            raw = raws[reading.table]
+        raw = raws[reading.table]
+        if reading.time is not None and raw.n_rows:  # an empty column is of no kind
             kind = raw.cells[raw.time(reading.time)].kind
             places.setdefault(kind, f"{who} ({raw.table.where}, column {reading.time!r})")
     if len(places) > 1:
@@ -29,4 +29,12 @@ def clock_of(plan: Plan, raws: Mapping[str, Raw]) -> Clock:
             "timeline: all times are numbers, or all are dates and times; numbers came in "
             f"{places['clock']} and dates in {places['moment']}; convert one of them"
         )
-    return "moment" if "moment" in places else "number"
+    is_moment = "moment" in places or (not places and _until_is_moment(plan, raws))
+    return "moment" if is_moment else "number"
+
+
+def _until_is_moment(plan: Plan, raws: Mapping[str, Raw]) -> bool:
+    if plan.until_column is None:
+        return isinstance(plan.until, str)
+    raw = raws[str(plan.samples)]
+    return raw.cells[raw.last(plan.until_column)].kind == "last moment"

@@ -52,11 +52,6 @@ class Content:
         """The typed column that holds the time."""
         return None if self.reading.time is None else self.raw.time(self.reading.time)
 
-    @property
-    def clock(self) -> str:
-        """The dtype of its times: int64 nanoseconds, or float64 numbers."""
-        return "int64" if self.time is not None and self.raw.cells[self.time].kind == "moment" else "float64"
-
 
 def content_of(
     connection: DuckDBPyConnection, name: str, reading: Reading, raw: Raw, *, known: bool

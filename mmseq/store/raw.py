@@ -36,3 +36,7 @@ class Raw:
     def time(self, column: str) -> str:
         """The typed column that holds a time."""
         return self.find(column, "clock", "moment")
+
+    def last(self, column: str) -> str:
+        """The typed column that holds the samples' last times."""
+        return self.find(column, "last clock", "last moment")

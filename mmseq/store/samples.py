@@ -99,15 +99,18 @@ def _until(
     if plan.until_column is None:
         return np.full(n_samples, no_limit if plan.until is None else _constant(connection, plan, clock))
     raw = raws[str(plan.samples)]
-    column = raw.find(plan.until_column, "last clock", "last moment")
-    if raw.cells[column].kind != ("last moment" if clock == "moment" else "last clock"):
+    column = raw.last(plan.until_column)
+    last = connection.execute(f"SELECT {column} AS last FROM {raw.name} ORDER BY rowid").fetchnumpy()["last"]
+    missing = np.ma.getmaskarray(last) | np.isnan(np.ma.getdata(last).astype(np.float64))
+    right = raw.cells[column].kind == ("last moment" if clock == "moment" else "last clock")
+    if not right and not missing.all():
         raise DataError(
             f"{raw.table.where}, column {plan.until_column!r}: a last time is a {clock}, as the events' "
             "times are; it is not; convert one of them"
         )
-    last = connection.execute(f"SELECT {column} AS last FROM {raw.name} ORDER BY rowid").fetchnumpy()["last"]
-    missing = np.ma.getmaskarray(last) | np.isnan(np.ma.getdata(last).astype(np.float64))
-    return np.where(missing, no_limit, np.ma.getdata(last)).astype(no_limit.dtype)
+    until = np.full(n_samples, no_limit)
+    until[~missing] = last[~missing]
+    return until
 
 
 def _constant(connection: DuckDBPyConnection, plan: Plan, clock: Clock) -> Num[np.ndarray, ""]:

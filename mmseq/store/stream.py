@@ -23,9 +23,13 @@ ROWS = 131_072
 
 
 def write_rows(
-    connection: DuckDBPyConnection, content: Content, window: Window, shards: Ranges, root: Path
-) -> tuple[Int64[np.ndarray, "sample"], int]:
+    connection: DuckDBPyConnection, content: Content, window: Window, shards: Ranges, root: Path,
+    clock: np.dtype,
+) -> tuple[Int64[np.ndarray, "sample"], int]:  # fmt: skip
     """Writes the arrays of a modality or task, and its times for the timeline to be made of.
+
+    Args:
+        clock: dtype of all times: int64 nanoseconds, or float64 numbers.
 
     Returns:
         the rows of each sample, and how many cells of a pivoted table are means of several values.
@@ -35,7 +39,7 @@ def write_rows(
     queue = Queue(pieces if content.reading.pivot is None else pivot.pieces(pieces))
     for shard, (_, stop) in enumerate(shards):
         with ExitStack() as stack:
-            writers = _writers(content, shard_folder(root, shard), stack)
+            writers = _writers(content, clock, shard_folder(root, shard), stack)
             for piece in queue.until(stop):
                 _count(piece, counts)
                 for name, writer in writers.items():
@@ -49,14 +53,14 @@ def _count(piece: Piece, counts: Int64[np.ndarray, "sample"]) -> None:
     counts[first : first + len(some)] += some
 
 
-def _writers(content: Content, folder: Path, stack: ExitStack) -> dict[str, NpyWriter]:
-    parts: dict[str, tuple[str, tuple[int, ...]]] = {}
+def _writers(content: Content, clock: np.dtype, folder: Path, stack: ExitStack) -> dict[str, NpyWriter]:
+    parts: dict[str, tuple[str | np.dtype, tuple[int, ...]]] = {}
     if content.numbers:
         parts["values"] = (content.dtype, (len(content.numbers),))
     if content.vocabularies:
         parts["code"] = ("int32", (len(content.vocabularies),))
     if content.time is not None:
-        parts[ABSOLUTE_TIME] = (content.clock, ())
+        parts[ABSOLUTE_TIME] = (clock, ())
     return {
         part: stack.enter_context(NpyWriter(folder / row_file(content.name, part), dtype, row))
         for part, (dtype, row) in parts.items()

@@ -188,6 +188,31 @@ def test_known_data_may_have_empty_tables(tmp_path: Path) -> None:
         assert (store.n_events("v").tolist(), store.n_events("w").tolist()) == ([1, 1], [0, 0])
 
 
+DATES = {"id": ["a", "a"], "t": ["2024-01-01 00:00:00.000001", "2024-01-01 00:00:02"], "x": [1, 2]}
+
+
+@pytest.mark.parametrize("until", [None, "2024-01-01T00:00:01", "last"])
+def test_known_data_with_dates_may_have_empty_tables(until: str | None, tmp_path: Path) -> None:
+    plan = Plan({"w": Reading("w", "t", ("x",)), "v": Reading("v", "t", ("x",))}, until=until, known=True)
+    samples = {"id": ["a"], "last": ["2024-01-01T00:00:01"]}
+    empty = {"id": [], "t": [], "x": []}
+    tables = {"samples": samples, "v": DATES, "w": empty}
+    store = prepare(plan, MemorySource(tables, id="id", group=None), tmp_path)
+    assert (store.n_events("v").tolist(), store.n_events("w").tolist()) == ([2 if until is None else 1], [0])
+    assert store.origins.tolist() == [1_704_067_200_000_001_000]
+    record = {name: column[0] for name, column in samples.items()}
+    for given in (tables | {"v": empty}, [record]):
+        store = prepare(plan, MemorySource(given, id="id", group=None), tmp_path)
+        assert store.gather(np.array([0])).time.tolist() == [0.0]
+
+
+def test_last_times_may_all_be_missing(tmp_path: Path) -> None:
+    tables = {"samples": {"id": ["a"], "last": [""]}, "v": DATES}
+    plan = Plan({"v": Reading("v", "t", ("x",))}, until="last")
+    store = prepare(plan, MemorySource(tables, id="id", group=None), tmp_path)
+    assert store.n_events("v").tolist() == [2]
+
+
 def test_too_little_memory(tmp_path: Path) -> None:
     n = 300_000
     tables = {"v": {"id": np.arange(n), "t": np.arange(n), "x": np.random.default_rng(0).random(n)}}
