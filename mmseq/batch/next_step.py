@@ -42,18 +42,18 @@ def next_step_target(
         torch.from_numpy(merged.value[following]),
         observed,
         previous=_previous(merged, present, where, starts[sample[where]]) if previous else None,
-        wait=torch.from_numpy((time[present[following]] - time[where]).astype(np.float32)),
+        wait=torch.from_numpy(time[present[following]] - time[where]),
     )
 
 
 def _previous(merged: NextEvent, present: np.ndarray, where: np.ndarray, start: np.ndarray) -> torch.Tensor:
     """The last observed value of each column at or before each step of the same sample; NaN where none."""
     if not len(present):
-        return torch.full((len(where), merged.value.shape[1]), torch.nan)
+        return torch.full((len(where), merged.value.shape[1]), torch.nan, dtype=torch.float64)
     observed = np.ones(merged.value.shape, bool) if merged.observed is None else merged.observed
     last = np.maximum.accumulate(np.where(observed, np.arange(len(present))[:, None], -1), axis=0)
     now = np.searchsorted(present, where, side="right") - 1
     index = np.where((now >= 0)[:, None], last[np.maximum(now, 0)], -1)
     known = (index >= 0) & (present[np.maximum(index, 0)] >= start[:, None])
-    value = np.take_along_axis(merged.value.astype(np.float32), np.maximum(index, 0), axis=0)
-    return torch.from_numpy(np.where(known, value, np.nan).astype(np.float32))
+    value = np.take_along_axis(merged.value, np.maximum(index, 0), axis=0)
+    return torch.from_numpy(np.where(known, value, np.nan).astype(np.float64))

@@ -61,7 +61,8 @@ class Encoded:
 
     Attributes:
         row: which raw rows remain.
-        value: int64 class indices (label,), or float32 numbers (label, column), 0 where not observed.
+        value: int64 class indices (label,), or numbers (label, column) in the store's own precision,
+            0 where not observed.
         observed: (label, column); None where all are.
     """
 
@@ -75,8 +76,7 @@ def encode_numbers(labels: Labels) -> Encoded:
     observed = ~np.isnan(labels.values)
     row = np.flatnonzero(observed.any(1))
     observed = observed[row]
-    value = np.where(observed, labels.values[row], 0).astype(np.float32)
-    return Encoded(row, value, None if observed.all() else observed)
+    return Encoded(row, np.where(observed, labels.values[row], 0), None if observed.all() else observed)
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

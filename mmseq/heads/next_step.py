@@ -17,6 +17,7 @@ from mmseq.batch import Target
 from mmseq.errors import ConfigError
 from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, Upcoming, fill_unobserved, heads
 from mmseq.heads.metrics import Average
+from mmseq.heads.numbers import moments
 
 WAIT = "wait"
 
@@ -117,10 +118,8 @@ class NextStepHead(Head):
                 "called; rename it, or set time: false"
             )
         waits = np.log1p(facts.waits)
-        mean, std = (float(waits.mean()), float(waits.std())) if len(waits) else (0.0, 0.0)
-        return NextStepSpec(
-            parts=[PartSpec(**vars(part)) for part in parts], wait_mean=mean, wait_std=std or 1.0
-        )
+        mean, std = moments(waits) if len(waits) else (0.0, 1.0)
+        return NextStepSpec(parts=[PartSpec(**vars(part)) for part in parts], wait_mean=mean, wait_std=std)
 
     def encode(self, labels: Labels) -> Encoded:
         """Never called: the batch makes the targets from the events."""

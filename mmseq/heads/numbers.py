@@ -47,7 +47,7 @@ def check_numbers(labels: Labels, transform: Transform | None) -> None:
 
 
 def standard(labels: Labels, values: np.ndarray, column: int) -> tuple[float, float]:
-    """Mean and standard deviation of a column's labels; 1 where they do not vary.
+    """Mean and standard deviation of a column's labels.
 
     Raises:
         DataError: it has no label.
@@ -56,6 +56,11 @@ def standard(labels: Labels, values: np.ndarray, column: int) -> tuple[float, fl
     seen = seen[~np.isnan(seen)]
     if not len(seen):
         raise labels.error("has no label in the training split", labels.columns[column])
-    mean, std = float(seen.mean()), float(seen.std())
-    # A constant's deviation is rounding error: dividing by it would make noise of any other label.
-    return mean, std if std > 1e-7 * max(1.0, abs(mean)) else 1.0
+    return moments(seen)
+
+
+def moments(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of some float64 numbers, at least one; 1 where they do not vary."""
+    mean, std = float(values.mean()), float(values.std())
+    # A constant's deviation is rounding error: dividing by it would make noise of any other number.
+    return mean, std if std > 1e-12 * abs(mean) else 1.0

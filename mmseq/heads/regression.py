@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,8 @@ from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import R2, Average, Rmse
 from mmseq.heads.numbers import LossName, Transform, check_numbers, pointwise_loss, soft_clamp, standard
 from mmseq.sources import Reading
+
+_FITTED = ("mean", "std")
 
 
 class RegressionConfig(ColumnsConfig):
@@ -76,13 +78,25 @@ class RegressionHead(Head):
         self.transform = transform
         if transform:
             self.monitor = (f"r2_{transform}", "max")
-        for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(getattr(spec, name)), persistent=False)
         self.linear = nn.Linear(hidden, len(spec.columns) * (2 if loss == "gaussian" else 1))
         nn.init.zeros_(self.linear.bias)
+        for name in _FITTED:
+            self.register_buffer(name, None, persistent=False)
+        self._set_fitted()
 
     mean: Tensor
     std: Tensor
+
+    def _set_fitted(self) -> None:
+        for name in _FITTED:
+            values, device = getattr(self.spec, name), self.linear.weight.device
+            setattr(self, name, torch.tensor(values, dtype=torch.float64, device=device))
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> RegressionHead:
+        """Moves and casts, but not what was fitted: labels may need all of its digits."""
+        super()._apply(function, recurse)
+        self._set_fitted()
+        return self
 
     @classmethod
     def reading(cls, config: RegressionConfig) -> Reading:
@@ -112,13 +126,14 @@ class RegressionHead(Head):
         return soft_clamp(parameters[:, len(self.spec.columns) :])
 
     def _facts(self, like: Tensor) -> tuple[Float[Tensor, "column"], Float[Tensor, "column"]]:
-        """Mean and std in float64, wherever the parameters are: decoding and scoring move to the CPU."""
-        mean, std = (torch.tensor(fact, dtype=torch.float64) for fact in (self.spec.mean, self.spec.std))
-        return mean.to(like.device), std.to(like.device)
+        """Mean and std, wherever the numbers are: decoding and scoring move to the CPU."""
+        return self.mean.to(like.device), self.std.to(like.device)
 
     def standardise(self, value: Float[Tensor, "label column"]) -> Float[Tensor, "label column"]:
-        """y → z."""
-        return ((value.log1p() if self.transform else value) - self.mean) / self.std
+        """y → z, in float64: labels may be large and differ little."""
+        mean, std = self._facts(value)
+        value = value.double()
+        return ((value.log1p() if self.transform else value) - mean) / std
 
     def loss(
         self, parameters: Float[Tensor, "label parameter"], target: Target
@@ -155,9 +170,9 @@ class RegressionHead(Head):
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """The mean of the training split, or the last value where there is one; its scale is the std."""
-        location = self.mean.new_zeros(len(target), len(self.spec.columns))
+        location = self.linear.weight.new_zeros(len(target), len(self.spec.columns))
         if target.previous is not None:
-            previous = self.standardise(target.previous.to(location))
+            previous = self.standardise(target.previous).to(location)
             location = torch.where(previous.isnan(), location, previous)
         return (
             torch.cat([location, torch.zeros_like(location)], 1) if self.loss_name == "gaussian" else location

@@ -50,7 +50,7 @@ class Stored:
         columns: resolved names of the number columns, or of the code columns.
         vocabularies: of each code column, the strings behind its codes.
         chunks: iterates over the training split's arrays, a part at a time: `values` float32
-            (event, column), NaN where missing, or `code` int32 (event, column), -1 where missing.
+            or float64 (event, column), NaN where missing, or `code` int32 (event, column), -1 where missing.
         n_events: number of events in the training split.
         shared_steps: whether any step anywhere holds more than one event.
         time_scale: a typical time between steps, in the timeline's unit.
@@ -89,7 +89,7 @@ class NextEvent:
     """What was at the steps of a modality, ready to be a next-step target.
 
     Attributes:
-        value: (step with events, column), int64 codes or float32 numbers.
+        value: (step with events, column), int64 codes, or numbers in the store's own precision.
         observed: which are real; None where all are.
     """
 

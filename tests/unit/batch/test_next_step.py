@@ -129,7 +129,7 @@ def test_against_oracle(case: Case, own: bool) -> None:
     width = target.value.shape[1]
 
     def column(name: str) -> Tensor:
-        return torch.tensor([label[name] for label in labels], dtype=torch.float32).reshape(-1, width)
+        return torch.tensor([label[name] for label in labels], dtype=torch.float64).reshape(-1, width)
 
     observed = column("observed").bool()
     if target.observed is None:
@@ -137,10 +137,25 @@ def test_against_oracle(case: Case, own: bool) -> None:
     else:
         assert torch.equal(target.observed, observed)
     expected = torch.where(observed, column("value"), 0)
-    torch.testing.assert_close(torch.where(observed, target.value.float(), 0), expected)
+    torch.testing.assert_close(
+        torch.where(observed, target.value.double(), 0), expected, rtol=1e-6, atol=1e-6
+    )
     assert target.previous is not None and target.wait is not None
-    torch.testing.assert_close(target.previous, column("previous"), equal_nan=True)
-    torch.testing.assert_close(target.wait, torch.tensor([label["wait"] for label in labels]))
+    torch.testing.assert_close(target.previous, column("previous"), rtol=1e-6, atol=1e-6, equal_nan=True)
+    waits = torch.tensor([label["wait"] for label in labels], dtype=torch.float64)
+    torch.testing.assert_close(target.wait, waits)
+
+
+def test_numbers_keep_the_precision_of_the_store() -> None:
+    generator = torch.Generator().manual_seed(0)
+    modality, _ = numeric(torch.arange(3), generator)
+    values = torch.tensor([[1e9, 1.0], [1e9 + 1, 2.0], [1e9 + 2, 3.0]], dtype=torch.float64)
+    events = NumericEvents(torch.arange(3), values, torch.ones_like(values, dtype=torch.bool))
+    time = np.array([1e9, 1e9 + 1, 1e9 + 3])
+    target = Case(modality, events, np.array([0, 3]), time).target()
+    assert torch.equal(target.value, values[1:]) and target.wait is not None
+    assert target.previous is not None and torch.equal(target.previous, values[:2])
+    assert target.wait.tolist() == [1, 2]
 
 
 def test_strictly_later(case: Case) -> None:

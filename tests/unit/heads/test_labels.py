@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from mmseq.heads.labels import Labels, encode_numbers, natural_order
 
@@ -14,9 +15,15 @@ def test_rows_without_anything_observed_are_gone() -> None:
     values = np.array([[1, np.nan], [np.nan, np.nan], [0, 2]])
     encoded = encode_numbers(Labels(("a", "b"), values, np.zeros(0)))
     assert encoded.row.tolist() == [0, 2]
-    assert encoded.value.tolist() == [[1, 0], [0, 2]] and encoded.value.dtype == np.float32
+    assert encoded.value.tolist() == [[1, 0], [0, 2]]
     assert encoded.observed is not None and encoded.observed.tolist() == [[True, False], [True, True]]
     assert encode_numbers(Labels(("a", "b"), values[2:], np.zeros(0))).observed is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_keep_the_precision_of_the_store(dtype: type[np.floating]) -> None:
+    encoded = encode_numbers(Labels(("a",), np.array([[1e9 + 1], [np.nan]], dtype), np.zeros(0)))
+    assert encoded.value.dtype == dtype and encoded.value.tolist() == [[dtype(1e9 + 1)]]
 
 
 def test_error_says_where() -> None:

@@ -132,3 +132,5 @@ def test_the_wait_is_standardised_over_the_training_split() -> None:
     spec = NextStepHead.fit(CONFIG, Upcoming(NextParts(), waits))
     assert (spec.wait_mean, spec.wait_std) == (np.log1p(waits).mean(), np.log1p(waits).std())
     assert NextStepHead.fit(CONFIG, Upcoming(NextParts(), np.ones(3))).wait_std == 1
+    nearly = np.array([0.3 - 0.2, 0.1, 0.1])  # alike but for rounding
+    assert NextStepHead.fit(CONFIG, Upcoming(NextParts(), nearly)).wait_std == 1

@@ -42,6 +42,20 @@ def test_constant_labels_are_not_divided_by_rounding_errors(value: float) -> Non
     assert spec.std == [1.0] and spec.mean == pytest.approx([value])
 
 
+@pytest.mark.parametrize(("centre", "spread"), [(1e9, 10.0), (1e9, 1e-2), (0.0, 1e-20)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_labels_that_differ_little_are_told_apart(centre: float, spread: float, dtype: torch.dtype) -> None:
+    labels = _labels(centre - spread, centre + spread)
+    head = RegressionHead(_fit(labels), 4, loss="absolute").to(dtype)
+    encoded = head.encode(labels)
+    target = Target(torch.from_numpy(encoded.row), torch.from_numpy(encoded.value))
+    loss = head.loss(torch.tensor([[-1.0], [-1.0]], dtype=dtype), target)
+    torch.testing.assert_close(loss, torch.tensor([[0.0], [2.0]], dtype=dtype), atol=1e-4, rtol=0)
+    repeated = head.baseline(Target(target.where, target.value, previous=target.value))
+    assert repeated.dtype == dtype
+    torch.testing.assert_close(head.original(repeated), target.value, atol=spread * 1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("labels", "options", "message"),
     [
