@@ -50,8 +50,8 @@ class MemorySource(Source):
             )
         if not self.tables[name].num_columns:
             raise AbsentTable(f"table {name!r}: needs columns; none came; name them, even where no row is")
-        rows, view = self.tables[name], '"given ' + name.replace('"', '""') + '"'
-        connection.register(view[1:-1], rows)
+        rows, view = self.tables[name], f"given_{list(self.tables).index(name)}"  # SQL ignores case
+        connection.register(view, rows)
         sql = f"SELECT * FROM {view}"
         return Table(sql, f"table {name!r}", tuple(rows.column_names), located(sql, first=1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 from duckdb import DuckDBPyConnection
@@ -20,6 +21,8 @@ from mmseq.store.samples import ordered
 Dtype = Literal["float32", "float64"]
 
 __all__ = ["Content", "content_of"]
+
+_numbers = count()  # of SQL types: names of modalities and columns may differ only in case, or not at all
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,7 @@ def content_of(
     words = [raw.find(column, "code") for column in reading.codes]
     vocabularies = tuple(_vocabulary(connection, raw.name, c) for c in words)
     codes = [
-        _code(connection, f"{name}:{column}", c, vocabulary)
-        for column, c, vocabulary in zip(reading.codes, words, vocabularies, strict=True)
+        _code(connection, column, vocabulary) for column, vocabulary in zip(words, vocabularies, strict=True)
     ]
     return Content(name, reading, raw, reading.numbers, vocabularies, dtype, (*numbers, *codes))
 
@@ -92,7 +94,7 @@ def _pivoted(
     condition = f"{is_wanted} AND NOT isnan({value})"
     rows = f"(SELECT * FROM {raw.name} WHERE {condition})"
     dtype = _dtype(known or needs_float64(connection, rows, value, by=code))
-    index = _code(connection, f"{name}:pivot", code, columns)
+    index = _code(connection, code, columns)
     return Content(name, reading, raw, columns, (), dtype, (index, value), condition)
 
 
@@ -106,10 +108,10 @@ def _vocabulary(connection: DuckDBPyConnection, table: str, column: str) -> tupl
     return tuple(first_column(connection, query))
 
 
-def _code(connection: DuckDBPyConnection, name: str, column: str, vocabulary: Sequence[str]) -> str:
+def _code(connection: DuckDBPyConnection, column: str, vocabulary: Sequence[str]) -> str:
     """SQL of a word's place in the vocabulary, -1 where it is missing."""
     if not vocabulary:
         return "-1::INTEGER"
-    kind = '"' + name.replace('"', '""') + '"'
+    kind = f"words_{next(_numbers)}"
     connection.execute(f"CREATE TYPE {kind} AS ENUM ({', '.join(map(text, vocabulary))})")
     return f"coalesce(enum_code(TRY_CAST({column} AS {kind}))::INTEGER, -1)"

@@ -162,6 +162,21 @@ def test_names_that_are_no_file_names(tmp_path: Path) -> None:
     assert len(store.gather(np.array([0])).events[name]) == 1
 
 
+def test_names_that_differ_only_in_case(tmp_path: Path) -> None:
+    tables = {name: {"id": [1], "t": [0], "k": [f"{name}1"], "K2": [f"{name}2"]} for name in ("s", "S")}
+    plan = Plan({name: Reading(name, "t", codes=("k", "K2")) for name in tables})
+    store = prepare(plan, MemorySource(tables, id="id", group=None), tmp_path)
+    for name in tables:
+        assert store.vocabularies(name) == ((f"{name}1",), (f"{name}2",))
+        assert store.gather(np.array([0])).events[name].arrays["code"].tolist() == [[0, 0]]
+
+
+def test_a_column_that_is_read_twice(tmp_path: Path) -> None:
+    rows = {"id": [1, 1], "t": [0, 1], "k": ["b", "a"]}
+    store = store_of(tmp_path, rows, Reading("v", "t", codes=("k", "k")))
+    assert store.gather(np.array([0])).events["v"].arrays["code"].tolist() == [[1, 1], [0, 0]]
+
+
 def test_bin_ends() -> None:
     times = np.array([0.0, 0.05, 0.1, 0.15, 1.1, 1.1000001, -0.05, -0.1, 0.3])
     want = [0, 0.1, 0.1, 0.2, 1.1, 1.2, 0, -0.1, 0.3]
