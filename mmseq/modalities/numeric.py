@@ -95,7 +95,10 @@ class NumericSpec(Spec):
 
 @modalities.register(NumericConfig)
 class NumericModality(Modality):
-    """Normalises, clips and fills numbers, and tells how old each last value is."""
+    """Normalises, clips and fills numbers, and tells how old each last value is.
+
+    A feature that the training split never observed is observed nowhere: no weight has learned its scale.
+    """
 
     Spec = NumericSpec
     gives = NumericEvents
@@ -105,7 +108,7 @@ class NumericModality(Modality):
         super().__init__()
         self.spec = spec
         self.fill = fill
-        for name in _FITTED:
+        for name in (*_FITTED, "seen"):
             self.register_buffer(name, None, persistent=False)
         self._set_fitted()
 
@@ -114,6 +117,7 @@ class NumericModality(Modality):
             values = getattr(self.spec, name)
             if values is not None:
                 setattr(self, name, torch.tensor(values, dtype=torch.float64, device=self.like.device))
+        self.seen = torch.tensor(self.spec.missing, device=self.like.device) < 1
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> NumericModality:
         """Moves and casts, but not what was fitted: raw values may need all of its digits."""
@@ -125,6 +129,7 @@ class NumericModality(Modality):
     std: Tensor
     low: Tensor | None
     high: Tensor | None
+    seen: Tensor
 
     @classmethod
     def reading(cls, config: NumericColumns) -> Reading:
@@ -160,16 +165,17 @@ class NumericModality(Modality):
     def forward(
         self, events: NumericEvents, timeline: Timeline, state: State | None = None
     ) -> tuple[NumericEvents, State]:
-        values = torch.where(events.observed, self.normalise(events.values), 0)
+        observed = events.observed & self.seen
+        values = torch.where(observed, self.normalise(events.values), 0)
         if self.spec.static:
-            age = events.observed.to(values.dtype) - 1
-            return NumericEvents(events.step, values, events.observed, age), {}
-        if not timeline.continues and state is None and bool(events.observed.all()):
-            return NumericEvents(events.step, values, events.observed, torch.zeros_like(values)), {}
-        last, time, state = latest(values, events.observed, events.step, timeline, state)
+            age = observed.to(values.dtype) - 1
+            return NumericEvents(events.step, values, observed, age), {}
+        if not timeline.continues and state is None and bool(observed.all()):
+            return NumericEvents(events.step, values, observed, torch.zeros_like(values)), {}
+        last, time, state = latest(values, observed, events.step, timeline, state)
         age = since(timeline.time[events.step][:, None] - time, self.spec.time_scale).to(values.dtype)
         filled = last if self.fill == "last" else values
-        return NumericEvents(events.step, filled, events.observed, age), state
+        return NumericEvents(events.step, filled, observed, age), state
 
     def normalise(self, values: Float[Tensor, "event feature"]) -> Float[Tensor, "event feature"]:
         """Raw → clipped, mean 0 and spread 1 over the training split, in the model's own precision."""
@@ -179,6 +185,11 @@ class NumericModality(Modality):
             values = torch.minimum(torch.maximum(values, self.low), self.high)
         return ((values - mean) / std).to(self.like.dtype)
 
+    def unknown(self, events: NumericEvents) -> dict[str, int]:
+        counts = events.observed.sum(0).tolist()
+        never = [share == 1 for share in self.spec.missing]
+        return {c: n for c, n, new in zip(self.spec.columns, counts, never, strict=True) if new and n}
+
     def next_parts(self) -> list[Part]:
         spec = {"columns": self.spec.columns, "mean": self.spec.mean, "std": self.spec.std}
         return [
@@ -187,7 +198,8 @@ class NumericModality(Modality):
 
     def next_event(self, events: NumericEvents, first: np.ndarray) -> NextEvent:
         """The mean of each feature over the events of a step."""
-        observed, values = events.observed.numpy(), events.values.numpy()
+        observed = events.observed.numpy() & (np.array(self.spec.missing) < 1)
+        values = events.values.numpy()
         if len(first) == len(events):
             return NextEvent(values, observed)
         count = np.add.reduceat(observed.astype(np.float32), first, axis=0)

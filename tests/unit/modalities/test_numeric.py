@@ -129,6 +129,20 @@ def test_static_values_have_no_past() -> None:
     assert state == {}
 
 
+@pytest.mark.parametrize("static", [False, True])
+def test_feature_that_training_never_observed_is_observed_nowhere(static: bool) -> None:
+    modality = NumericModality(spec(static=static, missing=[0.0, 1.0]), fill="last")
+    hidden = NumericEvents(raw().step, raw().values, raw().observed & torch.tensor([True, False]))
+    (ready, _), (expected, _) = modality(raw(), timeline()), modality(hidden, timeline())
+    for name in ("values", "observed", "age"):
+        assert torch.equal(getattr(ready, name), getattr(expected, name))
+    assert not ready.observed[:, 1].any() and not ready.values[:, 1].any()
+    merged = modality.next_event(raw(), np.arange(4))
+    assert merged.observed is not None and merged.observed.tolist() == hidden.observed.tolist()
+    assert modality.unknown(raw()) == {"b": 2} and modality.unknown(hidden) == {}
+    assert NumericModality(spec(), fill="last").unknown(raw()) == {}
+
+
 def test_next_event_is_the_mean_of_what_was_observed() -> None:
     step = torch.tensor([0, 0, 0, 2])
     values = torch.tensor([[1.0, 7.0], [3.0, 9.0], [99.0, 99.0], [4.0, 4.0]])
