@@ -77,7 +77,8 @@ class NumericSpec(Spec):
     Attributes:
         columns: names.
         mean, std: after clipping.
-        low, high: where values are clipped; None: not at all.
+        low, high: where values are clipped; None: not at all. A feature whose percentiles coincide, though
+            it varies, is not.
         missing: share of the cells without a value.
         time_scale: a typical time between steps.
         static: values belong to the sample, not to a time.
@@ -208,14 +209,22 @@ class NumericModality(Modality):
 
 
 def _percentiles(stored: Stored, clip: list[float] | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Where to clip each feature; a feature that varies, but not within the percentiles, is left alone."""
     if clip is None:
         return None, None
     stride = -(-stored.n_events * len(stored.columns) // _SAMPLED_CELLS)
-    values = np.concatenate([chunk["values"][::stride] for chunk in stored.chunks()])
+    least, most, sampled = np.inf, -np.inf, []
+    for chunk in stored.chunks():
+        least = np.fmin(least, np.fmin.reduce(chunk["values"], axis=0, initial=np.inf))
+        most = np.fmax(most, np.fmax.reduce(chunk["values"], axis=0, initial=-np.inf))
+        sampled.append(chunk["values"][::stride])
+    values = np.concatenate(sampled).astype(np.float64)
     empty = np.isnan(values).all(0)
     values[:, empty] = 0
-    low, high = np.nanpercentile(values.astype(np.float64), clip, axis=0)
-    low[empty], high[empty] = -np.finfo(np.float32).max, np.finfo(np.float32).max
+    low, high = np.nanpercentile(values, clip, axis=0)
+    # Clipped to a point, a flag that is rarely set would never be seen; a true constant still is clipped.
+    free = empty | ((low == high) & (least < most))
+    low[free], high[free] = -np.finfo(np.float32).max, np.finfo(np.float32).max
     return low, high
 
 

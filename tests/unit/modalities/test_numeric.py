@@ -65,6 +65,16 @@ def test_fit_of_a_constant_and_of_an_empty_column() -> None:
     assert found.low is not None and found.low[1] < -1e38
 
 
+def test_fit_leaves_rare_flags_alone() -> None:
+    values = np.zeros((1000, 2))
+    values[[1, 500, 900], 0] = 1
+    found = fit(values[:300].tolist(), values[300:].tolist())
+    assert found.mean[0] == pytest.approx(0.003) and found.std[0] == pytest.approx(math.sqrt(0.003 * 0.997))
+    assert found.low is not None and found.high is not None
+    assert found.low[0] < -1e38 and found.high[0] > 1e38
+    assert (found.low[1], found.high[1]) == (0, 0)  # a constant stays one, whatever comes later
+
+
 def test_fit_keeps_digits_of_large_numbers() -> None:
     arrays = [{"values": np.array([[1.7e9 + i, 0.0] for i in range(100)])}]
     stored = Stored(("a", "b"), (), lambda: iter(arrays), 100, False, 1.0)
