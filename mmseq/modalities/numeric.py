@@ -51,7 +51,7 @@ class NumericColumns(ModalityConfig):
         [0.5, 99.5],
         min_length=2,
         max_length=2,
-        description="training percentiles to clip at; null: no clipping",
+        description="training percentiles to clip at, inputs and next events alike; null: no clipping",
     )
 
     @model_validator(mode="after")
@@ -198,9 +198,14 @@ class NumericModality(Modality):
         ]
 
     def next_event(self, events: NumericEvents, first: np.ndarray) -> NextEvent:
-        """The mean of each feature over the events of a step."""
+        """The mean of each feature over the events of a step, clipped as the inputs are.
+
+        The head's mean and standard deviation are of clipped values: it learns no outlier beyond them.
+        """
         observed = events.observed.numpy() & (np.array(self.spec.missing) < 1)
         values = events.values.numpy()
+        if self.spec.low is not None:
+            values = np.clip(values, self.spec.low, self.spec.high)
         if len(first) == len(events):
             return NextEvent(values, observed)
         count = np.add.reduceat(observed.astype(np.float32), first, axis=0)

@@ -165,6 +165,20 @@ def test_next_event_is_the_mean_of_what_was_observed() -> None:
     assert merged.value[merged.observed].tolist() == [2.0, 4.0]
 
 
+def test_next_event_is_clipped_before_it_is_averaged() -> None:
+    events = NumericEvents(
+        torch.tensor([0, 0, 1]),
+        torch.tensor([[1e6, 1.0], [1.0, -1e6], [4.0, 4.0]]),
+        torch.ones(3, 2, dtype=torch.bool),
+    )
+    merged = NumericModality(spec(), fill="last").next_event(events, np.array([0, 2]))
+    assert merged.value.tolist() == [[3, -2], [4, 4]]
+    alone = NumericModality(spec(), fill="last").next_event(events, np.arange(3))
+    assert alone.value.tolist() == [[5, 1], [1, -5], [4, 4]]
+    free = NumericModality(spec(low=None, high=None), fill="last").next_event(events, np.arange(3))
+    assert free.value.tolist() == events.values.tolist()
+
+
 def test_next_event_is_a_gaussian_in_the_columns_own_units() -> None:
     (part,) = NumericModality(spec(), fill="last").next_parts()
     assert (part.kind, part.first, part.last) == ("regression", 0, 2)
