@@ -153,15 +153,19 @@ class CategoryModality(Modality):
         return parts
 
     def next_event(self, events: CategoryEvents, first: np.ndarray) -> NextEvent:
-        """The class of each column, or the set of codes at each step; unknown and missing are no target."""
+        """The class of each column, or the set of codes at each step; unknown and missing are no target.
+
+        A set without any known code is not observed, rather than empty.
+        """
         known = [i for i, words in enumerate(self.spec.vocabularies) if words]
         code = events.code.numpy()[:, known] - FIRST
         if not self.spec.shared_steps:
             return NextEvent(np.maximum(code, 0), code >= 0)
         row = np.repeat(np.arange(len(first)), np.diff(first, append=len(code)))
-        sets = []
+        sets, observed = [np.zeros((len(first), 0), np.float32)], [np.zeros((len(first), 0), bool)]
         for column, words in zip(code.T, filter(None, self.spec.vocabularies), strict=True):
             labels = np.zeros((len(first), len(words)), np.float32)
             labels[row[column >= 0], column[column >= 0]] = 1
             sets.append(labels)
-        return NextEvent(np.concatenate([np.zeros((len(first), 0), np.float32), *sets], axis=1))
+            observed.append(np.repeat(labels.any(1, keepdims=True), len(words), axis=1))
+        return NextEvent(np.concatenate(sets, axis=1), np.concatenate(observed, axis=1))

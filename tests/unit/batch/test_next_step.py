@@ -62,10 +62,11 @@ def _mean(events: NumericEvents, rows: list[int]) -> Row:
 
 
 def _sets(codes: list[list[int]]) -> Row:
-    values = []
+    values, observed = [], []
     for column, words in enumerate(VOCABULARIES):
         values += [float(any(code[column] == i + 2 for code in codes)) for i in range(len(words))]
-    return values, [True] * len(values)
+        observed += [any(code[column] >= 2 for code in codes)] * len(words)
+    return values, observed
 
 
 def numeric(step: Tensor, generator: torch.Generator) -> tuple[Modality, Events]:

@@ -82,9 +82,11 @@ def test_next_event_where_events_stand_alone() -> None:
 
 def test_next_event_where_events_share_steps_is_a_set() -> None:
     modality = CategoryModality(spec(shared=True))
-    code = torch.tensor([[2, 3], [4, 3], [1, 0], [3, 2]])
-    merged = modality.next_event(CategoryEvents(torch.tensor([0, 0, 5, 6]), code), np.array([0, 2, 3]))
-    assert merged.value.tolist() == [[1, 0, 1, 0, 1], [0, 0, 0, 0, 0], [0, 1, 0, 1, 0]]
+    code = torch.tensor([[2, 3], [4, 3], [1, 0], [3, 1], [1, 0]])
+    merged = modality.next_event(CategoryEvents(torch.tensor([0, 0, 5, 6, 6]), code), np.array([0, 2, 3]))
+    assert merged.value.tolist() == [[1, 0, 1, 0, 1], [0, 0, 0, 0, 0], [0, 1, 0, 0, 0]]
+    assert merged.observed is not None
+    assert merged.observed.tolist() == [[True] * 5, [False] * 5, [True] * 3 + [False] * 2]
     kinds = [(part.kind, part.name, part.first, part.last) for part in modality.next_parts()]
     assert kinds == [("multilabel", "c", 0, 3), ("multilabel", "d", 3, 5)]
 
