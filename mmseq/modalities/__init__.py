@@ -18,7 +18,17 @@ from mmseq.registry import ComponentConfig, Registry
 from mmseq.sources import Reading
 from mmseq.state import State
 
-__all__ = ["Arrays", "Modality", "ModalityConfig", "NextEvent", "Part", "Spec", "Stored", "modalities"]
+__all__ = [
+    "Arrays",
+    "Modality",
+    "ModalityConfig",
+    "NextEvent",
+    "Part",
+    "Spec",
+    "Stored",
+    "check_named_once",
+    "modalities",
+]
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -34,6 +44,12 @@ class ModalityConfig(ComponentConfig):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="share of training samples from which the whole modality is hidden"
     )
+
+
+def check_named_once(columns: list[str]) -> None:
+    """Raises ValueError for a column that is named again: the store holds each once."""
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"columns: each may be named once; got {', '.join(columns)}")
 
 
 class Spec(BaseModel):

@@ -19,6 +19,7 @@ from mmseq.modalities import (
     Part,
     Spec,
     Stored,
+    check_named_once,
     modalities,
 )
 from mmseq.sources import Reading
@@ -38,6 +39,7 @@ class CategoryColumns(ModalityConfig):
     def _one_or_several(self) -> CategoryColumns:
         if (self.column is None) == (not self.columns):
             raise ValueError("set `column` or `columns`, one of them")
+        check_named_once(self.columns)
         return self
 
 

@@ -22,6 +22,7 @@ from mmseq.modalities import (
     Part,
     Spec,
     Stored,
+    check_named_once,
     modalities,
 )
 from mmseq.sources import Pivot, Reading
@@ -58,6 +59,7 @@ class NumericColumns(ModalityConfig):
     def _something_to_read(self) -> NumericColumns:
         if not self.columns and self.pivot is None:
             raise ValueError("set `columns`, or `pivot` for a long table")
+        check_named_once(self.columns)
         if self.clip is not None and self.clip[0] >= self.clip[1]:
             raise ValueError("the lower percentile of `clip` must be below the upper one")
         return self

@@ -105,3 +105,8 @@ def test_column_without_any_word_is_not_predicted(shared: bool) -> None:
 def test_one_column_or_several(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="set `column` or `columns`, one of them"):
         config(**options)
+
+
+def test_a_column_named_twice() -> None:
+    with pytest.raises(ValueError, match="columns: each may be named once; got c, c"):
+        config(column=None, columns=["c", "c"])

@@ -190,6 +190,7 @@ def test_next_event_is_a_gaussian_in_the_columns_own_units() -> None:
     ("options", "message"),
     [
         ({"columns": []}, "set `columns`, or `pivot`"),
+        ({"columns": ["a", "b", "a"]}, "columns: each may be named once; got a, b, a"),
         ({"clip": [99, 1]}, "lower percentile of `clip` must be below"),
         ({"clip": [1]}, "at least 2 items"),
         ({"clip": [0, 101]}, "less than or equal to 100"),
