@@ -66,13 +66,6 @@ class DataConfig(Section):
     memory_limit: str = Field("1GB", description="memory that preparation may use, as DuckDB reads it")
     shard_events: PositiveInt = Field(2_000_000, description="events in a shard of the store, about")
 
-    @model_validator(mode="after")
-    def _samples_where_needed(self) -> DataConfig:
-        for name, column in (("until", self.until), ("split.column", self.split.column)):
-            if isinstance(column, str) and self.samples is None:
-                raise ValueError(f"`{name}` names a column ({column}) of the table of samples; set `samples`")
-        return self
-
 
 class TimelineConfig(Section):
     """How the modalities' clocks are merged."""

@@ -114,6 +114,16 @@ def test_modality_without_events(mmseq: Run, work: Any) -> None:
     assert work.files() == before
 
 
+def test_column_of_no_table_of_samples(mmseq: Run, work: Any) -> None:
+    before = work.files()
+    outcome = mmseq("train", "-c", "toy.yaml", "--set", "data.until=last")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        "data.until: 'last' is a column of the table of samples, and there is none; name it as data.samples\n"
+    )
+    assert work.files() == before
+
+
 def test_modality_without_events_in_the_training_split(mmseq: Run, work: Any) -> None:
     (work.path / "data" / "codes.csv").write_text("id,minute,code\np79,3,x\n")
     _split_file(work, train=range(60), test=range(60, 80))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,42 @@ def test_files_are_predicted_from_memory(on_files: Experiment) -> None:
     model = _trained(on_files)
     from_files = model.predict(on_files.data.source.root)  # type: ignore[attr-defined]
     assert model.predict({"labs.csv": TABLES["labs"]}).equals(from_files)
+
+
+RECORDS = [
+    {"id": id, "part": "train", "last": 1, "labs": rows, "labels": [{"y": y}]}
+    for (id, y), rows in zip(
+        LABELS, [[{"t": t, "code": "hb", "value": 1.0} for t in range(3)]] * 3, strict=True
+    )
+]
+
+
+@pytest.mark.parametrize("kind", ["records", "memory"])
+def test_columns_of_a_table_of_samples_that_is_taken_by_itself(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, RECORDS)))
+    tree = _tree(
+        {"kind": kind} | ({"path": str(tmp_path / "r.jsonl")} if kind == "records" else {}), tmp_path
+    )
+    tree["data"] |= {"split": {"column": "part"}, "until": "last"}
+    store = prepare(Experiment.model_validate(tree), RECORDS if kind == "memory" else None)
+    assert store.splits is not None and store.splits.tolist() == ["train"] * 3
+    assert store.n_events("labs").tolist() == [2, 2, 2]
+
+
+def test_until_may_be_a_date(root: Path, on_files: Experiment) -> None:
+    dated = [(id, f"2013-06-0{1 + t}", *rest) for id, t, *rest in LABS]
+    _csv(root / "labs.csv", _rows(dated, "id", "t", "code", "value"))
+    tree = on_files.model_dump(mode="json")
+    tree["data"]["until"] = "2013-06-02"
+    assert prepare(Experiment.model_validate(tree)).n_events("labs").tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("change", [{"until": "last"}, {"split": {"column": "last"}}])
+def test_a_column_of_no_table_of_samples(change: dict[str, Any], on_files: Experiment) -> None:
+    tree = on_files.model_dump(mode="json")
+    tree["data"] |= change
+    with pytest.raises(ConfigError, match="'last' is a column of the table of samples, and there is none"):
+        prepare(Experiment.model_validate(tree))
 
 
 def test_needs_tables_where_the_source_is_memory(in_memory: Experiment) -> None:

@@ -182,12 +182,6 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "data.split: a column or a file divides the samples, not train; leave that out",
         ),
         (
-            "  split: {train: 0.7, validation: 0.15, test: 0.15}",
-            "  until: end",
-            "source:",
-            "data: `until` names a column (end) of the table of samples; set `samples`",
-        ),
-        (
             "samples: 32",
             "samples: 32, steps: 100",
             "{samples",
