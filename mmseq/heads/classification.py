@@ -59,6 +59,7 @@ class ClassificationHead(Head):
         self.spec = spec
         self.label_smoothing = label_smoothing
         self.is_binary = len(spec.classes) == 2
+        self._lookup: tuple[tuple[str, ...], np.ndarray] | None = None
         # One label more than was seen: a class that never occurred is rare, not impossible.
         share = torch.tensor(spec.counts, dtype=torch.float64) + 1
         self.register_buffer("prior", (share / share.sum()).to(torch.get_default_dtype()), persistent=False)
@@ -84,9 +85,7 @@ class ClassificationHead(Head):
 
     def encode(self, labels: Labels) -> Encoded:
         row = np.flatnonzero(labels.code >= 0)
-        index = {name: i for i, name in enumerate(self.spec.classes)}
-        lookup = np.array([index.get(name, -1) for name in labels.vocabulary], np.int64)
-        value = lookup[labels.code[row]]
+        value = self._classes(labels.vocabulary)[labels.code[row]]
         if (value < 0).any():
             unknown = natural_order({labels.vocabulary[c] for c in labels.code[row][value < 0]})
             raise labels.refuse(
@@ -95,6 +94,13 @@ class ClassificationHead(Head):
                 int(row[(value < 0).argmax()]),
             )
         return Encoded(row, value)
+
+    def _classes(self, vocabulary: tuple[str, ...]) -> np.ndarray:
+        """Code of the store → index of the class, -1 where it is none; kept for the batches to come."""
+        if self._lookup is None or self._lookup[0] != vocabulary:
+            index = {name: i for i, name in enumerate(self.spec.classes)}
+            self._lookup = (vocabulary, np.array([index.get(name, -1) for name in vocabulary], np.int64))
+        return self._lookup[1]
 
     def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
         return self.linear(hidden)

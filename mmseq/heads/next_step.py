@@ -130,7 +130,6 @@ class NextStepHead(Head):
 
     def _targets(self, target: Target) -> Iterator[tuple[str, Head, Target]]:
         """Each part's name and head, with the target as that head takes it."""
-        target = fill_unobserved(target)
         for name, head, part in zip(self.names, self.heads, self.spec.parts, strict=False):
             yield name, head, _columns(target, part)
         if self.time:
@@ -166,7 +165,8 @@ class NextStepHead(Head):
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
     ) -> None:
-        for (name, head, part), own in zip(self._targets(target), self._split(parameters), strict=True):
+        targets = self._targets(fill_unobserved(target))
+        for (name, head, part), own in zip(targets, self._split(parameters), strict=True):
             loss, weights = _matrix(head.loss(own, part)), _matrix(head.weights(part))
             metrics["loss"].update(loss.reshape(-1, 1), weights.reshape(-1, 1) > 0)
             # Rows of which the part observes nothing are no labels of it.

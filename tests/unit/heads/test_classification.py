@@ -48,6 +48,18 @@ def test_codes_become_indices_and_missing_ones_are_left_out() -> None:
     assert encoded.row.tolist() == [0, 2, 3] and encoded.value.tolist() == [2, 1, 0]
 
 
+def test_words_decide_whatever_the_stores_codes_were_before() -> None:
+    head = ClassificationHead(THREE, 4)
+    for vocabulary in (("high", "low"), ("low", "high"), ("high", "low")):
+        encoded = head.encode(_labels([0, 1], *vocabulary))
+        assert [THREE.classes[i] for i in encoded.value] == [*vocabulary]
+
+
+def test_classes_are_looked_up_once_for_all_batches() -> None:
+    head, words = ClassificationHead(THREE, 4), ["high", "low"]
+    assert head._classes(tuple(words)) is head._classes(tuple(words))
+
+
 def test_class_that_training_never_had() -> None:
     head = ClassificationHead(TWO, 4)
     assert head.encode(_labels([0], "yes", "maybe")).value.tolist() == [1]  # only in the vocabulary

@@ -10,7 +10,7 @@ import torch
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
-from mmseq.heads import Upcoming
+from mmseq.heads import Upcoming, fill_unobserved
 from mmseq.heads.next_step import NextStepConfig, NextStepHead, NextStepSpec, PartSpec
 from mmseq.modalities import Part
 from mmseq.testing.head_examples import NextParts, next_target
@@ -79,6 +79,20 @@ def test_unobserved_cells_may_hold_anything() -> None:
     assert not parameters.grad[:, 0][~target.observed[:, 0]].any()
 
 
+def test_unobserved_cells_are_filled_once_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    fills = []
+
+    def fill(target: Target) -> Target:
+        fills.append(target)
+        return fill_unobserved(target)
+
+    for module in ("mmseq.heads", "mmseq.heads.next_step"):
+        monkeypatch.setattr(f"{module}.fill_unobserved", fill)
+    head, target = _head(), next_target()
+    head.loss_sum(head(torch.randn(len(target), 4)), target)
+    assert len(fills) == 1
+
+
 def test_baseline_is_the_last_value() -> None:
     head = _head(time=True)
     value = torch.tensor([[3.0, -1.0, 0.0]] * 2)
@@ -108,7 +122,7 @@ def test_codes_as_whole_numbers_and_several_events_a_step() -> None:
 
 def test_metrics_leave_out_what_a_part_does_not_observe() -> None:
     head = _head()
-    value = torch.tensor([[1.0, -2.0, 0.0], [0.0, 0.0, 1.0]])
+    value = torch.tensor([[1.0, -2.0, math.nan], [math.nan, math.nan, 1.0]])
     observed = torch.tensor([[True, True, False], [False, False, True]])
     parameters = torch.zeros(2, 7)
     parameters[:, 5] = 9.0
