@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,14 +28,11 @@ __all__ = [
     "HeadConfig",
     "LabelConfig",
     "Labels",
-    "Monitor",
     "Spec",
     "Upcoming",
     "fill_unobserved",
     "heads",
 ]
-
-Monitor = tuple[str, Literal["max", "min"]]
 
 
 class Spec(BaseModel):
@@ -51,11 +48,9 @@ class Head(nn.Module):
 
     Attributes:
         Spec: class of the facts fitted on the training split.
-        monitor: name of its metric that model selection looks at, and whether more of it is better.
     """
 
     Spec: ClassVar[type[BaseModel]]
-    monitor: Monitor
 
     @classmethod
     @abstractmethod

@@ -52,7 +52,6 @@ class ClassificationHead(Head):
     """
 
     Spec = ClassSpec
-    monitor = ("f1_macro", "max")
 
     def __init__(self, spec: ClassSpec, hidden: int, *, label_smoothing: float = 0.0) -> None:
         super().__init__()

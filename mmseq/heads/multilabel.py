@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 from mmseq.batch import Target
-from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Monitor, Spec, heads
+from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
 from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
 from mmseq.sources import Reading
@@ -45,7 +45,6 @@ class MultilabelHead(Head):
     """
 
     Spec = MultilabelSpec
-    monitor: Monitor = ("auroc", "max")
 
     def __init__(self, spec: MultilabelSpec, hidden: int) -> None:
         super().__init__()
@@ -56,8 +55,6 @@ class MultilabelHead(Head):
         self.linear = nn.Linear(hidden, len(spec.columns))
         with torch.no_grad():
             self.linear.bias.copy_(rates.logit())
-        if "auroc" not in self.metrics():
-            self.monitor = ("nll", "min")
 
     rates: Tensor
 

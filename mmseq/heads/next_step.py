@@ -79,7 +79,6 @@ class NextStepHead(Head):
     """
 
     Spec = NextStepSpec
-    monitor = ("loss", "min")
 
     def __init__(self, spec: NextStepSpec, hidden: int, *, time: bool = False) -> None:
         super().__init__()

@@ -62,7 +62,6 @@ class RegressionHead(Head):
     """
 
     Spec = RegressionSpec
-    monitor = ("r2", "max")
 
     def __init__(
         self,
@@ -76,8 +75,6 @@ class RegressionHead(Head):
         self.spec = spec
         self.loss_name = loss
         self.transform = transform
-        if transform:
-            self.monitor = (f"r2_{transform}", "max")
         self.linear = nn.Linear(hidden, len(spec.columns) * (2 if loss == "gaussian" else 1))
         nn.init.zeros_(self.linear.bias)
         for name in _FITTED:

@@ -100,10 +100,6 @@ class DecodesTogether(MultilabelHead):
         return {name: x / max(len(x), 1) for name, x in super().decode(parameters).items()}
 
 
-class MonitorsNothing(MultilabelHead):
-    monitor = ("roc", "max")
-
-
 FAULTS: list[tuple[type[Head], str]] = [
     (ReturnsMean, "sums to what it is as a whole"),
     (LooksAtOtherRows, "depend on the query's own hidden alone"),
@@ -116,7 +112,6 @@ FAULTS: list[tuple[type[Head], str]] = [
     (LearnsNothing, "a head learns its own labels"),
     (ScoresBatchByBatch, "metrics over batches are those over all labels"),
     (DecodesTogether, "decoded alone as among others"),
-    (MonitorsNothing, "`monitor` names one of its metrics"),
 ]
 
 
