@@ -55,7 +55,6 @@ class CategorySpec(Spec):
         vocabularies: known codes of each column; code i of an event is entry i - 2.
         counts: how often each was seen.
         missing: share of the cells without a code.
-        static: codes belong to the sample, not to a time.
         shared_steps: several events may share a step, so that the next event is a set.
     """
 
@@ -63,7 +62,6 @@ class CategorySpec(Spec):
     vocabularies: list[list[str]]
     counts: list[list[int]]
     missing: list[float]
-    static: bool
     shared_steps: bool
 
 
@@ -103,7 +101,6 @@ class CategoryModality(Modality):
             vocabularies=[[v[i] for i in k] for v, k in zip(stored.vocabularies, kept, strict=True)],
             counts=[count[1:][k].tolist() for count, k in zip(counts, kept, strict=True)],
             missing=[float(count[0] / stored.n_events) for count in counts],
-            static=config.time is None,
             shared_steps=stored.shared_steps,
         )
 

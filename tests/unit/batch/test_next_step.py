@@ -84,7 +84,7 @@ def category(step: Tensor, generator: torch.Generator, *, shared: bool) -> tuple
     code = (torch.rand(len(step), 2, generator=generator) * sizes).long()
     spec = CategorySpec(
         columns=["c", "d"], vocabularies=VOCABULARIES, counts=[[1, 1, 1], [1, 1]], missing=[0, 0],
-        static=False, shared_steps=shared,
+        shared_steps=shared,
     )  # fmt: skip
     return CategoryModality(spec), CategoryEvents(step, code)
 

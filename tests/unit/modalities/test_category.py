@@ -64,7 +64,7 @@ def spec(shared: bool, vocabularies: list[list[str]] | None = None) -> CategoryS
     vocabularies = vocabularies or [["x", "y", "z"], ["u", "v"]]
     return CategorySpec(
         columns=["c", "d"], vocabularies=vocabularies, counts=[[3] * len(v) for v in vocabularies],
-        missing=[0.0, 0.0], static=False, shared_steps=shared,
+        missing=[0.0, 0.0], shared_steps=shared,
     )  # fmt: skip
 
 
