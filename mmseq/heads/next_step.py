@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -18,6 +18,7 @@ from mmseq.errors import ConfigError
 from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, Upcoming, fill_unobserved, heads
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import moments
+from mmseq.modalities import Part
 
 WAIT = "wait"
 
@@ -40,19 +41,6 @@ class NextStepConfig(NextEventConfig):
     time: bool = Field(False, description="also predict how long it is until that event")
 
 
-class PartSpec(BaseModel):
-    """A head of the next event, and the columns [first, last) of the target that it predicts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    kind: str
-    spec: dict[str, Any]
-    options: dict[str, Any]
-    first: int
-    last: int
-
-
 class NextStepSpec(Spec):
     """The parts of the next event, and how long the training split waits for one.
 
@@ -62,7 +50,7 @@ class NextStepSpec(Spec):
         wait_std: its standard deviation; 1 where all waits are alike.
     """
 
-    parts: list[PartSpec]
+    parts: list[Part]
     wait_mean: float = 0.0
     wait_std: float = 1.0
 
@@ -118,7 +106,7 @@ class NextStepHead(Head):
             )
         waits = np.log1p(facts.waits)
         mean, std = moments(waits) if len(waits) else (0.0, 1.0)
-        return NextStepSpec(parts=[PartSpec(**vars(part)) for part in parts], wait_mean=mean, wait_std=std)
+        return NextStepSpec(parts=parts, wait_mean=mean, wait_std=std)
 
     def encode(self, labels: Labels) -> Encoded:
         """Never called: the batch makes the targets from the events."""
@@ -179,7 +167,7 @@ def _build(kind: str, spec: dict[str, Any], hidden: int, **options: Any) -> Head
     return head_class(head_class.Spec.model_validate(spec), hidden, **options)
 
 
-def _columns(target: Target, part: PartSpec) -> Target:
+def _columns(target: Target, part: Part) -> Target:
     """A part's own columns of a target; of a single class, its indices and the mask as weight."""
     columns = slice(part.first, part.last)
     observed = None if target.observed is None else target.observed[:, columns]

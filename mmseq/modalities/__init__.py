@@ -80,9 +80,8 @@ class Stored:
     time_scale: float
 
 
-@dataclass(frozen=True)
-class Part:
-    """A head that predicts some columns of a modality's next event.
+class Part(BaseModel):
+    """A head that predicts some columns of a modality's next event; kept in the bundle as JSON.
 
     Attributes:
         name: of the columns it predicts, as in the prediction table.
@@ -91,6 +90,8 @@ class Part:
         options: its options.
         first, last: the columns [first, last) of the target's value that it takes.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     kind: str

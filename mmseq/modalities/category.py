@@ -147,7 +147,7 @@ class CategoryModality(Modality):
                 spec, kind, last = {"columns": words, "rates": rates}, "multilabel", first + len(words)
             else:
                 spec, kind, last = {"classes": words, "counts": counts}, "classification", first + 1
-            parts.append(Part(name_of(column), kind, spec, {}, first, last))
+            parts.append(Part(name=name_of(column), kind=kind, spec=spec, options={}, first=first, last=last))
             first = last
         return parts
 

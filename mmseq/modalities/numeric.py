@@ -195,9 +195,9 @@ class NumericModality(Modality):
 
     def next_parts(self) -> list[Part]:
         spec = {"columns": self.spec.columns, "mean": self.spec.mean, "std": self.spec.std}
-        return [
-            Part("", "regression", spec, {"loss": "gaussian", "transform": None}, 0, len(self.spec.columns))
-        ]
+        options = {"loss": "gaussian", "transform": None}
+        last = len(self.spec.columns)
+        return [Part(name="", kind="regression", spec=spec, options=options, first=0, last=last)]
 
     def next_event(self, events: NumericEvents, first: np.ndarray) -> NextEvent:
         """The mean of each feature over the events of a step, clipped as the inputs are.

@@ -23,9 +23,10 @@ class NextParts:
     def next_parts(self) -> list[Part]:
         numbers = {"columns": ["a", "b"], "mean": [1.0, -2.0], "std": [2.0, 0.5]}
         classes = {"classes": ["x", "y", "z"], "counts": [5, 3, 1]}
+        options = {"loss": "gaussian", "transform": None}
         return [
-            Part("", "regression", numbers, {"loss": "gaussian", "transform": None}, 0, 2),
-            Part("c", "classification", classes, {}, 2, 3),
+            Part(name="", kind="regression", spec=numbers, options=options, first=0, last=2),
+            Part(name="c", kind="classification", spec=classes, options={}, first=2, last=3),
         ]
 
 

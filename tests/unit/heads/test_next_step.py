@@ -11,7 +11,7 @@ import torch
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
 from mmseq.heads import Upcoming, fill_unobserved
-from mmseq.heads.next_step import NextStepConfig, NextStepHead, NextStepSpec, PartSpec
+from mmseq.heads.next_step import NextStepConfig, NextStepHead, NextStepSpec
 from mmseq.modalities import Part
 from mmseq.testing.head_examples import NextParts, next_target
 
@@ -30,7 +30,8 @@ class Silent:
 
 class Waits:
     def next_parts(self) -> list[Part]:
-        return [Part("wait", "classification", {"classes": ["a", "b"], "counts": [1, 1]}, {}, 0, 1)]
+        spec = {"classes": ["a", "b"], "counts": [1, 1]}
+        return [Part(name="wait", kind="classification", spec=spec, options={}, first=0, last=1)]
 
 
 def test_modality_without_a_distribution() -> None:
@@ -49,6 +50,12 @@ def test_predictions_are_named_by_part() -> None:
     assert [*columns] == [
         *("a", "a.scale", "b", "b.scale", "c", "c.p_x", "c.p_y", "c.p_z", "wait", "wait.scale")
     ]
+
+
+def test_parts_survive_the_bundle() -> None:
+    spec = NextStepHead.fit(CONFIG, Upcoming(NextParts(), np.ones(3)))
+    assert spec.parts == NextParts().next_parts()
+    assert NextStepSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
 def test_loss_is_that_of_the_parts_side_by_side() -> None:
@@ -109,8 +116,8 @@ def test_codes_as_whole_numbers_and_several_events_a_step() -> None:
     classes = {"classes": ["x", "y", "z"], "counts": [1, 1, 1]}
     spec = NextStepSpec(
         parts=[
-            PartSpec(name="c", kind="classification", spec=classes, options={}, first=0, last=1),
-            PartSpec(name="d", kind="multilabel", spec=labels, options={}, first=1, last=3),
+            Part(name="c", kind="classification", spec=classes, options={}, first=0, last=1),
+            Part(name="d", kind="multilabel", spec=labels, options={}, first=1, last=3),
         ]
     )
     head = NextStepHead(spec, 4)
