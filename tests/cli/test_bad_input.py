@@ -115,6 +115,7 @@ def test_modality_without_events(mmseq: Run, work: Any) -> None:
 
 
 def test_column_of_no_table_of_samples(mmseq: Run, work: Any) -> None:
+    work.edit("toy.yaml", "^ *samples: samples.csv\\n", "")
     before = work.files()
     outcome = mmseq("train", "-c", "toy.yaml", "--set", "data.until=last")
     assert (outcome.code, outcome.out) == (2, "")
