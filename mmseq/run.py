@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import platform
 import shlex
 from collections.abc import Iterable
@@ -138,7 +139,7 @@ class Run:
         aside.replace(path)
 
     def write_report(self, split: str, report: dict[str, Any]) -> Path:
-        """Writes metrics/<split>.json; a metric that has no value is null."""
+        """Writes metrics/<split>.json; a metric that has no value, or none that is finite, is null."""
         path = self.path / "metrics" / f"{split}.json"
         path.write_bytes(dump_json(_without_nan(report)))
         return path
@@ -158,7 +159,7 @@ class Run:
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _environment() -> dict[str, Any]:

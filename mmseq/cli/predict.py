@@ -37,5 +37,5 @@ def command(
     predictions = predict(model, input, every_step=every_step)
     write_table(predictions.table, output)
     print(f"{predictions.table.num_rows} rows written to {output}")
-    for column, n in sorted(predictions.unknown.items()):
-        print(f"warning: {column}: {n} values that training never had; they count as unknown")
+    for line in predictions.notes():
+        print(f"warning: {line}")

@@ -21,6 +21,7 @@ from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import evaluation_loader
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
+from mmseq.run import Run
 
 if TYPE_CHECKING:
     from mmseq.model import Model
@@ -34,23 +35,40 @@ class Predictions:
     Attributes:
         table: `id`, `time` of the step that the prediction is made at, and each task's columns.
         unknown: by `modality.column`, codes that the training split never had, with their number.
+        strays: by modality, rows of ids that no sample has.
     """
 
     table: pa.Table
     unknown: Counter[str] = field(default_factory=Counter)
+    strays: dict[str, int] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        """What a user should know of the inputs."""
+        lines = [
+            f"{column}: {n} values that training never had; they count as unknown"
+            for column, n in sorted(self.unknown.items())
+        ]
+        return lines + [
+            f"{name}: {n} rows are of ids that no sample has; they were left out: are the ids written alike?"
+            for name, n in self.strays.items()
+        ]
 
     def warn(self) -> None:
-        """Warns of codes that the training split never had."""
-        if self.unknown:
-            counts = ", ".join(f"{column}: {n}" for column, n in sorted(self.unknown.items()))
-            warnings.warn(f"values that training never had count as unknown ({counts})", stacklevel=3)
+        """Warns of all that."""
+        for line in self.notes():
+            warnings.warn(line, stacklevel=3)
 
 
-def predict(model: Model, samples: Any, *, every_step: bool = False) -> Predictions:
-    """Predictions for raw samples that no store holds yet; see `Model.predict`."""
+def predict(model: Model | Run, samples: Any, *, every_step: bool = False) -> Predictions:
+    """Predictions of a model, or of a run's, for raw samples that no store holds yet; see `Model.predict`."""
+    if isinstance(model, Run):
+        model = model.model()
     with tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
         store = prepare_inputs(model, samples, Path(folder))
-        return predict_stored(model, store, np.arange(len(store.ids)), every_step=every_step)
+        predictions = predict_stored(model, store, np.arange(len(store.ids)), every_step=every_step)
+        counts = {name: store.entry(name).report.get("of absent samples", 0) for name in store.modalities}
+        predictions.strays = {name: n for name, n in counts.items() if n}
+        return predictions
 
 
 @torch.inference_mode()

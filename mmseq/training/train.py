@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mmseq.bundle import dump_json
 from mmseq.config.experiment import Experiment
+from mmseq.config.load import load_config
 from mmseq.data import prepare
 from mmseq.inference.evaluate import evaluate
 from mmseq.run import Run
@@ -21,7 +22,7 @@ from mmseq.training.tables import plan_tables, result_table
 
 
 def train(
-    experiment: Experiment,
+    experiment: Experiment | str | Path | Mapping[str, Any],
     *,
     data: Any = None,
     output: Path = Path("runs"),
@@ -33,7 +34,7 @@ def train(
     """Trains, and leaves everything in a run's folder.
 
     Args:
-        experiment: what to run.
+        experiment: what to run, or what `load_config` makes it from.
         data: tables in memory, for a source of kind `memory`.
         output: folder of runs.
         resume: go on with this run instead of starting one.
@@ -46,6 +47,8 @@ def train(
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
         NumericError: a gradient is not finite.
     """
+    if not isinstance(experiment, Experiment):
+        experiment = load_config(experiment)
     console = console or Console(quiet=True)
     if experiment.training.threads:
         torch.set_num_threads(experiment.training.threads)
@@ -62,6 +65,8 @@ def train(
     if len(validation):
         report = evaluate(run, "validation", data)
         console.print(result_table(report, "validation"))
-    following = f"run folder: {run.path}\nnext: {run.command('evaluate')} --split test"
+    following = f"run folder: {run.path}"
+    if len(sitting.splits["test"]):
+        following += f"\nnext: {run.command('evaluate')} --split test"
     console.print(following, markup=False, highlight=False, soft_wrap=True)
     return run
