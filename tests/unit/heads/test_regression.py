@@ -169,3 +169,9 @@ def test_half_precision_outputs_lose_no_labels() -> None:
     head = RegressionHead(SPEC, 4)
     parameters = torch.zeros(5_000, 1, dtype=torch.bfloat16)
     assert head.loss_sum(parameters, _target(*[12.0] * 5_000)).item() == 5_000
+
+
+def test_facts_move_with_the_head_and_keep_their_digits() -> None:
+    head = RegressionHead(SPEC, 4).to("meta", torch.bfloat16)
+    assert {(fact.device.type, fact.dtype) for fact in (head.mean, head.std)} == {("meta", torch.float64)}
+    assert head.linear.weight.dtype == torch.bfloat16
