@@ -94,16 +94,27 @@ class Store:
 
     def entry(self, name: str) -> RowsEntry:
         """What the manifest says of a modality or task. Raises KeyError where it is not stored."""
-        return self.manifest.modalities.get(name) or self.manifest.tasks[name]
+        return self._entries[name]
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Number columns of a modality or task; where it has none, its code columns."""
-        entry = self.entry(name)
-        return tuple(entry.numbers or entry.codes)
+        return self._columns[name]
 
     def vocabularies(self, name: str) -> tuple[tuple[str, ...], ...]:
         """Of each code column, the strings behind its codes."""
-        return tuple(tuple(words) for words in self.entry(name).vocabularies)
+        return self._vocabularies[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, tuple[str, ...]]:
+        return {name: tuple(entry.numbers or entry.codes) for name, entry in self._entries.items()}
+
+    @cached_property
+    def _vocabularies(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        return {name: tuple(map(tuple, entry.vocabularies)) for name, entry in self._entries.items()}
+
+    @cached_property
+    def _entries(self) -> dict[str, RowsEntry]:
+        return self.manifest.modalities | self.manifest.tasks
 
     def shared_steps(self, name: str) -> bool:
         """Whether any step has more than one event of this modality."""

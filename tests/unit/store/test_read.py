@@ -81,6 +81,8 @@ def test_facts(build: Build) -> None:
     assert store.vocabularies("drugs") == (tuple(f"d{i}" for i in range(7)),)
     assert store.vocabularies("vitals") == ()
     assert store.vocabularies("y") == (("no", "yes"),)
+    assert store.vocabularies("y") is store.vocabularies("y")  # asked for at every batch
+    assert store.columns("labs") is store.columns("labs")
     assert store.origins is None
     assert store.lengths.dtype == np.int64
     assert store.n_events("vitals").sum() == 100
