@@ -107,8 +107,7 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "epochs: 20",
             "devices: many",
             "many",
-            "training.devices: must be 1 (came 'many'); "
-            "it means: processes, one a device; only one so far",
+            "training.devices: must be 1 (came 'many'); it means: processes, one a device; only one so far",
         ),
         (
             "kind: numeric",
