@@ -12,6 +12,7 @@ Kind = Literal["id", "number", "code", "clock", "moment", "last clock", "last mo
 
 NAN = "'nan'::DOUBLE"
 FLOATS = ("FLOAT", "DOUBLE")
+WHOLE = "9e15"  # below it every whole number is a float
 RULES = {
     "id": "every row needs a sample id",
     "number": "a number must be finite, or missing",
@@ -88,15 +89,30 @@ class Cell:
         return f"epoch_ns({self.raw})"
 
     def _word(self) -> str:
+        """One text for a value, whatever type it comes in; of text, missing is also what is marked so."""
+        word, missing = self._canonical(), _listed(("",) if self.kind == "id" else ("", *self.missing))
+        return f"CASE WHEN {word} IN ({missing}) OR {self._text()} IN ({missing}) THEN NULL ELSE {word} END"
+
+    def _text(self) -> str:
+        return f"CAST({self.raw} AS VARCHAR)"
+
+    def _canonical(self) -> str:
+        """`3` for 3, 3.0 and '3.0'; `True` for true, 'true' and 'TRUE'."""
+        raw, word = self.raw, self._text()
         if self.type in FLOATS:  # whole numbers are floats only because a neighbour is missing
-            whole = f"{self.raw} = trunc({self.raw}) AND abs({self.raw}) < 9e15"
+            is_whole = f"{raw} = trunc({raw}) AND abs({raw}) < {WHOLE}"
             return (
-                f"CASE WHEN isnan({self.raw}) THEN NULL WHEN {whole} THEN "
-                f"CAST(CAST({self.raw} AS BIGINT) AS VARCHAR) ELSE CAST({self.raw} AS VARCHAR) END"
+                f"CASE WHEN isnan({raw}) THEN NULL WHEN {is_whole} THEN "
+                f"CAST(CAST({raw} AS BIGINT) AS VARCHAR) ELSE {word} END"
             )
-        word = f"CAST({self.raw} AS VARCHAR)"
-        missing = ("",) if self.kind == "id" else ("", *self.missing)
-        return f"CASE WHEN {word} IN ({_listed(missing)}) THEN NULL ELSE {word} END"
+        if self.type not in ("VARCHAR", "BOOLEAN"):
+            return word
+        is_whole = f"ends_with({word}, '.0') AND regexp_full_match({word}, '-?(0|[1-9]\\d*)\\.0')"
+        return (  # '250.00' and '007.0' are no number's text, so they are kept as they are
+            f"CASE WHEN lower({word}) = 'true' THEN 'True' WHEN lower({word}) = 'false' THEN 'False' "
+            f"WHEN {is_whole} AND abs(TRY_CAST({word} AS DOUBLE)) < {WHOLE} "
+            f"THEN CAST(TRY_CAST({word} AS BIGINT) AS VARCHAR) ELSE {word} END"
+        )
 
     def _is_missing(self) -> str:
         if self.type != "VARCHAR":

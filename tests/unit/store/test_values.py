@@ -100,11 +100,50 @@ def test_codes_of_every_type(tmp_path: Path) -> None:
         "categories": (pandas.Categorical(["b", None, "a"]), ["b", None, "a"]),
         "text": (["b", "", "a b"], ["b", None, "a b"]),
         "mixed": (["b", None, 3], ["b", None, "3"]),
+        "booleans": ([True, None, False], ["True", None, "False"]),
+        "text of booleans": (["TRUE", None, "false"], ["True", None, "False"]),
+        "text of floats": (["3.0", None, "-10.0"], ["3", None, "-10"]),
+        "text of large floats": (
+            ["1e+16", None, "123456789012345678.0"],
+            ["1e+16", None, "123456789012345678.0"],
+        ),
+        "text of codes": (["250.00", None, "007.0"], ["250.00", None, "007.0"]),
         "quotes": (["it's", None, 'a "b"'], ["it's", None, 'a "b"']),
     }
     for form, (codes, want) in forms.items():
         rows = {"id": [1] * 3, "t": [0, 1, 2], "c": codes}
         assert words(store_of(tmp_path / form, rows, reading)) == want, form
+
+
+def test_codes_and_ids_are_the_same_from_files_and_from_memory(tmp_path: Path) -> None:
+    """A frame that is written as CSV and read again, where a missing neighbour made floats of numbers."""
+    columns = {
+        "flag": [True, False, True],
+        "maybe": np.array([True, None, False], object),
+        "level": [1.0, np.nan, 2.0],
+        "part": np.array([0.1, 2.0, 1e17]),
+        "count": [1, 2, 3],
+    }
+    frame = pandas.DataFrame({"id": [1.0, 2.0, 3.0], **columns})
+    frame.to_csv(tmp_path / "v", index=False)
+    (tmp_path / "v").rename(tmp_path / "v.csv")
+    for name in columns:
+        plan = Plan({"v": Reading("v.csv", codes=(name,))})
+        files = TablesSource(root=tmp_path, id="id", group=None, missing=MISSING)
+        stores = [
+            prepare(plan, source, tmp_path / "stores")
+            for source in (files, MemorySource({"v.csv": frame}, id="id", group=None))
+        ]
+        assert stores[0].ids.tolist() == stores[1].ids.tolist() == ["1", "2", "3"]
+        assert words(stores[0]) == words(stores[1]), name
+
+
+def test_a_marker_of_missing_categories_that_is_a_number(tmp_path: Path) -> None:
+    for c in ([-1, 1], [-1.0, 1.0], ["-1.0", "1"]):
+        source = MemorySource({"v": {"id": [1, 1], "t": [0, 1], "c": c}}, id="id", group=None)
+        source.missing = ("-1",)
+        store = prepare(Plan({"v": Reading("v", "t", codes=("c",))}), source, tmp_path)
+        assert words(store) == [None, "1"]
 
 
 def test_numeric_words_are_ordered_as_numbers(tmp_path: Path) -> None:
