@@ -63,7 +63,11 @@ class DataConfig(Section):
     store: Annotated[Path, Field(strict=False)] = Field(
         Path(".mmseq/stores"), description="folder for prepared data, below the working directory"
     )
-    memory_limit: str = Field("1GB", description="memory that preparation may use, as DuckDB reads it")
+    memory_limit: str = Field(
+        "1GB",
+        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
+        description="memory that preparation may use, such as 500MB or 4GB",
+    )
     shard_events: PositiveInt = Field(2_000_000, description="events in a shard of the store, about")
 
 

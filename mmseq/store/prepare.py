@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from mmseq.errors import DataError
+from mmseq.errors import ConfigError, DataError
 from mmseq.sources import Source
 from mmseq.store.build import build
 from mmseq.store.layout import MANIFEST
@@ -79,7 +79,12 @@ def _connection(root: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnec
 def _building(folder: Path, name: str) -> Iterator[Path]:
     """A folder of our own, locked while we live, and gone afterwards unless it was published."""
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"data.store: {folder} must be a folder that can be made; {error.strerror}; name another"
+        ) from error
     _sweep(folder)
     root = folder / f"{BUILDING}{name}-{uuid.uuid4().hex[:8]}"
     root.mkdir()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Run = Callable[..., Any]
 
 
@@ -62,3 +64,20 @@ def test_source_in_memory_is_for_python(mmseq: Run, work: Any) -> None:
     assert (outcome.code, outcome.out) == (2, "")
     assert "tables are passed from Python where the source is of kind 'memory'; none came" in outcome.err
     assert not (work.path / ".mmseq").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "data.store={toy}",
+            "data.store: {toy} must be a folder that can be made; File exists",
+        ),
+        ("data.memory_limit=lots", "data.memory_limit: "),
+    ],
+)
+def test_settings_that_cannot_be(mmseq: Run, toy: Path, work: Any, override: str, message: str) -> None:
+    outcome = mmseq("prepare", "-c", toy, "--set", override.format(toy=toy))
+    assert outcome.code == 2
+    assert message.format(toy=toy) in outcome.err
+    assert "Traceback" not in outcome.err
