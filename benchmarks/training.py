@@ -109,10 +109,11 @@ def bare_epoch(sitting: Sitting) -> Callable[[], float]:
     """Seconds of a bare loop over the same model and the same batches."""
 
     def run() -> float:
-        module: TrainingModule = sitting.module()
+        feed = sitting.feed()
+        module: TrainingModule = sitting.module(feed)
         optimizer = module.configure_optimizers()
         parameters = [p for p in module.parameters() if p.requires_grad]
-        batches = sitting.feed().batches(0)
+        batches = feed.batches(0)
         module.train()
         begin = time.perf_counter()
         for batch in batches:

@@ -84,19 +84,20 @@ class Sitting:
 
     def fit(self, run: Run, console: Console, callbacks: Sequence[pl.Callback] = ()) -> None:
         """Trains to the end; the model then has its best weights."""
-        module = self.module()
+        feed = self.feed()
+        module = self.module(feed)
         if not self.progress.done:  # else it was cut off after the last step, before the model was written
-            self._train(module, run, console, callbacks)
+            self._train(module, feed, run, console, callbacks)
         if self.progress.best is not None:
             weights, *_ = read_checkpoint(run.path / BEST)
             module.load_state_dict(weights)
         self.model.eval()
 
     def _train(
-        self, module: TrainingModule, run: Run, console: Console, callbacks: Sequence[pl.Callback]
+        self, module: TrainingModule, feed: Feed, run: Run, console: Console, callbacks: Sequence[pl.Callback]
     ) -> None:
         run.drop_metrics_after(self.progress.step)
-        feed, bar = self.feed(), Bar(console)
+        bar = Bar(console)
         keeper = Keeper(
             run,
             self.progress,
@@ -112,14 +113,14 @@ class Sitting:
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             trainer.fit(module, datamodule=feed)
 
-    def module(self) -> TrainingModule:
+    def module(self, feed: Feed) -> TrainingModule:
         """What the trainer drives, with the weights and moments that training goes on from."""
         tasks = {task: config.weight for task, config in self.experiment.tasks.items()}
         module = TrainingModule(
             self.model,
             balancers.build(self.experiment.balance, tasks).to(self.model.dtype),
             self.config,
-            self.feed().total_steps,
+            feed.total_steps,
             self.progress.step,
             self.moments,
         )
