@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from mmseq.random import Noise
@@ -24,6 +25,8 @@ class Timeline:
         continues: a later call may go on from here, so the state after the last step is wanted;
             where it is false a component may return an empty state.
         noise: the source of dropout masks in training, None in evaluation.
+        marks: by modality, true at each step where its codes become others; only of those that the
+            core asks for, see `Core.marks`.
 
     Raises:
         ValueError: dtypes, ranks or lengths disagree.
@@ -34,6 +37,7 @@ class Timeline:
     delta: Float[Tensor, "step"]
     continues: bool = False
     noise: Noise | None = None
+    marks: Mapping[str, Bool[Tensor, "step"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.starts.dtype != torch.int64 or self.starts.ndim != 1 or len(self.starts) < 1:
@@ -80,6 +84,7 @@ class Timeline:
             time=self.time.to(device),
             delta=self.delta.to(device),
             noise=noise,
+            marks={name: mark.to(device) for name, mark in self.marks.items()},
         )
         vars(moved)["lengths_list"] = self.lengths_list  # else a device would be waited for to read it
         return moved

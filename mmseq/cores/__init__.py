@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -28,9 +26,11 @@ class Core(nn.Module):
     Attributes:
         hidden: size of the outputs.
         causal: outputs depend on no later step; a core that is not causal cannot stream.
+        marks: names of category modalities whose changes it wants to find in `timeline.marks`.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
+    marks: tuple[str, ...] = ()
     hidden: int
 
     @abstractmethod
