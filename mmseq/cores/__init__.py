@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
