@@ -19,7 +19,7 @@ from mmseq.carry import align, align_static, clock, hide
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
 from mmseq.encoders import Encoder, encoders
-from mmseq.errors import CheckpointError, ConfigError, PluginError
+from mmseq.errors import CheckpointError, PluginError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
 from mmseq.heads import Head, heads
@@ -226,17 +226,3 @@ def _tell_missing_plugin(folder: str | Path, error: Exception) -> None:
                 f"{folder}: the model needs a component that is not here; {detail['msg']}; install its "
                 "package, or pass its file by --plugin (from Python: mmseq.plugin.load_plugin)"
             ) from error
-
-
-def check_encoders(experiment: Experiment) -> None:
-    """Raises ConfigError where an encoder cannot read its modality's events."""
-    for name, config in experiment.modalities.items():
-        if config.encoder is None:
-            continue
-        reads = encoders.component_class(config.encoder.kind).reads
-        gives = modalities.component_class(config.kind).gives
-        if not issubclass(gives, reads):
-            raise ConfigError(
-                f"modalities.{name}.encoder: {config.encoder.kind!r} encodes {reads.__name__}; the modality "
-                f"{config.kind!r} gives {gives.__name__}; leave `encoder` out for its default"
-            )

@@ -23,12 +23,8 @@ def command(
     Example: mmseq check -c configs/flights.yaml --data
     """
     from mmseq.config.load import load_config
-    from mmseq.model import check_encoders
-    from mmseq.store import plan_of
 
     experiment = load_config(config, override, plugin)
-    check_encoders(experiment)
-    plan_of(experiment)
     print("\n".join(_summary(experiment)))
     if data:
         _show_data(experiment)

@@ -17,7 +17,9 @@ def command(
     ] = None,
     override: Override = [],  # noqa: B006 – typer reads the default, nobody changes it
     plugin: Plugin = [],  # noqa: B006
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of runs.")] = Path("runs"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of runs; without it: runs.")
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
     ] = None,
@@ -30,9 +32,11 @@ def command(
         raise ConfigError("train: needs one of --config FILE and --resume RUN; give one of them")
     if resume is not None and override:
         raise ConfigError("train --resume: a run goes on as it began; leave --set out, or start a new run")
+    if resume is not None and output is not None:
+        raise ConfigError("train --resume: a run goes on where it is; leave --output out")
     from rich.console import Console
 
-    from mmseq.config.load import load_config
+    from mmseq.config.load import load_config, telling_places
     from mmseq.run import Run
     from mmseq.training.train import train
 
@@ -41,4 +45,5 @@ def command(
         train(run.experiment, resume=run, console=Console())
     elif config is not None:
         experiment = load_config(config, override, plugin)
-        train(experiment, output=output, source=config.read_text(), console=Console())
+        with telling_places(config, override):
+            train(experiment, output=output or Path("runs"), source=config.read_text(), console=Console())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mmseq.config.places import Loc
+from mmseq.encoders import encoders
+from mmseq.heads import heads
+from mmseq.modalities import modalities
 from mmseq.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -14,14 +17,31 @@ if TYPE_CHECKING:
 Contradiction = tuple[Loc, str]
 
 COLUMNS = ("id", "time")
+LOSS = "loss"  # every task has it beside its metrics
+MONITOR = ("training", "monitor")
 
 
 def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     """Every place where one part contradicts another, with what is wrong there."""
+    yield from _encoders(experiment)
     yield from _anchor(experiment)
     yield from _task_names(experiment)
     yield from _task_modalities(experiment)
     yield from _monitor(experiment)
+
+
+def _encoders(experiment: Experiment) -> Iterator[Contradiction]:
+    """An encoder reads the events that its modality gives."""
+    for name, config in experiment.modalities.items():
+        assert config.encoder is not None  # the experiment has written the default down
+        reads = encoders.component_class(config.encoder.kind).reads
+        gives = modalities.component_class(config.kind).gives
+        if not issubclass(gives, reads):
+            yield (
+                ("modalities", name, "encoder"),
+                f"{config.encoder.kind!r} encodes {reads.__name__}; the modality {config.kind!r} gives "
+                f"{gives.__name__}; leave `encoder` out for its default",
+            )
 
 
 def _anchor(experiment: Experiment) -> Iterator[Contradiction]:
@@ -58,7 +78,7 @@ def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:
 
 
 def _monitor(experiment: Experiment) -> Iterator[Contradiction]:
-    monitor, loc = experiment.training.monitor, ("training", "monitor")
+    monitor, loc = experiment.training.monitor, MONITOR
     split = experiment.data.split
     if (monitor or experiment.training.patience) and not (split.column or split.file or split.validation):
         where = loc if monitor else ("training", "patience")
@@ -70,6 +90,17 @@ def _monitor(experiment: Experiment) -> Iterator[Contradiction]:
         yield loc, f"is written task/metric, such as {next(iter(experiment.tasks))}/loss; came {monitor!r}"
     elif task not in experiment.tasks:
         yield loc, _names("a task, before the /", task, list(experiment.tasks))
+    else:
+        config = experiment.tasks[task]
+        known = heads.component_class(config.kind).metric_names(config)
+        if known is not None and metric not in (LOSS, *known):
+            yield loc, no_metric(task, metric, known)
+
+
+def no_metric(task: str, metric: str, known: Iterable[str]) -> str:
+    """What is wrong with a metric that a task does not have."""
+    known = [LOSS, *(name for name in known if name != LOSS)]
+    return _names(f"a metric of task {task!r}, after the /", metric, known)
 
 
 def _names(what: str, came: str, known: list[str], but: str = "") -> str:

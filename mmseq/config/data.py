@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, field_validator, model_validator
 
 from mmseq.config.paths import YamlPath
 from mmseq.config.section import Section
@@ -83,3 +84,10 @@ class TimelineConfig(Section):
         description="bin width, such as 30min, 1h: a bin is stamped at its end",
     )
     anchor: str | None = Field(None, description="modality whose clock alone makes steps")
+
+    @field_validator("resolution")
+    @classmethod
+    def _wide(cls, resolution: str | None) -> str | None:
+        if resolution is not None and not re.search("[1-9]", resolution):
+            raise ValueError(f"needs a bin wider than nothing; {resolution!r} came; widen it")
+        return resolution

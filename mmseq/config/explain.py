@@ -47,7 +47,9 @@ def explain(error: ValidationError, root: type[BaseModel], document: Document) -
             if found.get((meant, True), [{}])[0].get("type") == "missing":
                 del found[meant, True]  # said once: it is missing because it is misspelt
     problems = [
-        Problem(loc, _message(details, loc, root, document.value), _place(loc, about_key, document))
+        Problem(
+            loc, _message(details, loc, root, document.value), place_of(loc, document, about_key=about_key)
+        )
         for (loc, about_key), details in found.items()
     ]
     return sorted(problems, key=_order)
@@ -115,8 +117,8 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}…"
 
 
-def _place(loc: Loc, about_key: bool, document: Document) -> Place | None:
-    """Where it stands, or else the innermost part around it."""
+def place_of(loc: Loc, document: Document, *, about_key: bool = False) -> Place | None:
+    """Where a value, or its key, stands, or else the innermost part around it."""
     places = (document.keys, document.values) if about_key else (document.values, document.keys)
     for length in range(len(loc), -1, -1):
         for found in places:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from mmseq.errors import ConfigError, PluginError
 if TYPE_CHECKING:
     from mmseq.config.experiment import Experiment
 
-__all__ = ["dump_config", "load_config"]
+__all__ = ["dump_config", "load_config", "telling_places"]
 
 
 def load_config(
@@ -50,6 +52,26 @@ def load_config(
     with relative_to(folder):
         problems = _import_named(document) if import_plugins else []
         return _check(document, problems, import_plugins)
+
+
+@contextmanager
+def telling_places(config: Path, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Problems of a configuration that only the data show are told with the place in its text, too.
+
+    Args:
+        config: the YAML file that it was read from.
+        overrides: those that it was read with.
+    """
+    try:
+        yield
+    except ConfigProblems as error:
+        from mmseq.config.explain import place_of
+
+        document = read_yaml(config)
+        apply_overrides(document, overrides)
+        raise ConfigProblems(
+            [replace(problem, place=place_of(problem.loc, document)) for problem in error.problems]
+        ) from error
 
 
 def _check(document: Document, problems: list[Problem], import_plugins: bool) -> Experiment:

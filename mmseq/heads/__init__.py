@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -102,6 +102,11 @@ class Head(nn.Module):
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
         """Fresh metrics by name, for `score` to update."""
+
+    @classmethod
+    def metric_names(cls, config: Any) -> Sequence[str] | None:
+        """Names that `metrics` may have with this config; None: the data decide."""
+        return None
 
     @abstractmethod
     def score(

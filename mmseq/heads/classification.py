@@ -148,6 +148,10 @@ class ClassificationHead(Head):
             "nll": Average(),
         }
 
+    @classmethod
+    def metric_names(cls, config: ClassificationConfig) -> tuple[str, ...]:
+        return "accuracy", "f1_macro", "auroc", "auprc", "nll"
+
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
     ) -> None:

@@ -107,6 +107,10 @@ class MultilabelHead(Head):
             "nll": Average(n_labels),
         }
 
+    @classmethod
+    def metric_names(cls, config: MultilabelConfig) -> tuple[str, ...]:
+        return "f1_macro", "accuracy", "auroc", "auprc", "nll"
+
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
     ) -> None:

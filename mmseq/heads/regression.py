@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -175,16 +175,11 @@ class RegressionHead(Head):
             torch.cat([location, torch.zeros_like(location)], 1) if self.loss_name == "gaussian" else location
         )
 
-    @property
-    def _error_names(self) -> list[str]:
-        """What errors are called by: each column has its own, for they may be in different units."""
-        return [""] if len(self.spec.columns) == 1 else [f".{name}" for name in self.spec.columns]
-
     def metrics(self) -> dict[str, Metric]:
         n_columns = len(self.spec.columns)
         origin = np.expm1(self.spec.mean).tolist() if self.transform else self.spec.mean
         metrics: dict[str, Metric] = {}
-        for name in self._error_names:
+        for name in _error_names(self.spec.columns):
             metrics[f"mae{name}"], metrics[f"rmse{name}"] = Average(), Rmse()
         metrics["r2"] = R2(origin)
         if self.transform:
@@ -193,11 +188,17 @@ class RegressionHead(Head):
             metrics["nll"] = Average(n_columns)
         return metrics
 
+    @classmethod
+    def metric_names(cls, config: RegressionConfig) -> list[str]:
+        errors = [f"{metric}{name}" for name in _error_names(config.names) for metric in ("mae", "rmse")]
+        transformed = [f"r2_{config.transform}"] if config.transform else []
+        return [*errors, "r2", *transformed, *(["nll"] if config.loss == "gaussian" else [])]
+
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
     ) -> None:
         observed, truth, point = target.observed, target.value.double(), self.original(parameters)
-        for c, name in enumerate(self._error_names):
+        for c, name in enumerate(_error_names(self.spec.columns)):
             seen = None if observed is None else observed[:, c : c + 1]
             error = (truth - point)[:, c : c + 1]
             metrics[f"mae{name}"].update(error.abs(), seen)
@@ -209,3 +210,8 @@ class RegressionHead(Head):
             # Density of y, not of z: the change of variables divides by std, and by 1 + y under log1p.
             jacobian = self._facts(parameters)[1].log() + (truth.log1p() if self.transform else 0)
             metrics["nll"].update(self.loss(parameters, target).double() + jacobian, observed)
+
+
+def _error_names(columns: Sequence[str]) -> list[str]:
+    """What errors are called by: each column has its own, for they may be in different units."""
+    return [""] if len(columns) == 1 else [f".{name}" for name in columns]

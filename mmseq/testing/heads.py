@@ -215,6 +215,9 @@ def _check_prediction(trial: _Trial) -> None:
 def _check_metrics(trial: _Trial) -> None:
     """Over batches, some without labels, metrics are what they are over all at once."""
     head, n = trial.head, len(trial.target)
+    known, names = head.metric_names(trial.given.config), head.metrics().keys()
+    rule, remedy = "metrics are among the names that the config tells", "add them to `metric_names`"
+    require(known is None or names <= set(known), head, rule, f"{[*names]} for {known}", remedy)
     values = []
     for cut in ([0, n], [0, 0, 3, n // 2, n // 2, n]):
         metrics = head.metrics()

@@ -8,18 +8,23 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Int64
 from rich.console import Console
 
 from mmseq.balancers import balancers
 from mmseq.batch.assemble import Assembler
+from mmseq.batch.loader import evaluation_loader
 from mmseq.batch.order import Order
+from mmseq.config.checks import LOSS, MONITOR, no_metric
+from mmseq.config.errors import ConfigProblems, Problem
 from mmseq.config.experiment import Experiment, TrainingConfig
 from mmseq.errors import ConfigError
 from mmseq.facts import Facts
 from mmseq.fit import fit, labels
-from mmseq.model import Model, check_encoders
+from mmseq.model import Model
 from mmseq.random import hash_key
 from mmseq.refused import telling_where
 from mmseq.run import Run
@@ -51,14 +56,11 @@ class Sitting:
         self.experiment, self.store = experiment, store
         self.config = experiment.training
         self.device = _device(self.config)
-        check_encoders(experiment)
         self.splits = (
             split_samples(experiment.data.split, store)
             if resume is None
             else listed_samples(resume.splits, store)
         )
-        if self.config.monitor and not len(self.splits["validation"]):
-            raise ConfigError("training.monitor: needs a validation split; it is empty; see data.split")
         self.weights: dict[str, torch.Tensor] | None = None
         self.moments: dict[str, torch.Tensor] | None = None
         if resume is None:
@@ -81,6 +83,7 @@ class Sitting:
                 with telling_where(experiment, store, task, samples, data):
                     self.model.heads[task].encode(labels(store, task, samples))
         self.monitor, self.direction = monitored(experiment, self.model)
+        check_validation(experiment, self.model, store, self.splits["validation"])
 
     def fit(self, run: Run, console: Console, callbacks: Sequence[pl.Callback] = ()) -> None:
         """Trains to the end; the model then has its best weights."""
@@ -165,21 +168,45 @@ def monitored(
     """What picks the best epoch: reads it off a report, and says whether more is better.
 
     Raises:
-        ConfigError: the monitored task has no such metric.
+        ConfigProblems: the monitored task has no such metric.
     """
     if experiment.training.monitor is None:
         weights = {task: config.weight for task, config in experiment.tasks.items() if config.weight}
         return lambda report: _weighted(report, weights), "min"
-    task, metric = experiment.training.monitor.split("/")
-    if metric == "loss":
+    task, _, metric = experiment.training.monitor.partition("/")
+    if metric == LOSS:
         return lambda report: report[task]["loss"], "min"
     known = model.heads[task].metrics()
     if metric not in known:
-        raise ConfigError(
-            f"training.monitor: task {task!r} has no metric {metric!r}; it has {', '.join(known)}"
-        )
+        raise ConfigProblems([Problem(MONITOR, no_metric(task, metric, known))])
     direction: Literal["max", "min"] = "max" if known[metric].higher_is_better else "min"
     return lambda report: report[task]["metrics"][metric], direction
+
+
+def check_validation(
+    experiment: Experiment, model: Model, store: Store, samples: Int64[np.ndarray, "member"]
+) -> None:
+    """What chooses the best epoch must have labels to look at.
+
+    Raises:
+        ConfigProblems: no sample of the validation split has a label of a monitored task.
+    """
+    config = experiment.training
+    if config.monitor is None and config.patience is None:
+        return
+    loc = MONITOR if config.monitor else ("training", "patience")
+    if not len(samples):
+        message = "looks at the validation split, which has no sample; give data.split some for it"
+        raise ConfigProblems([Problem(loc, message)])
+    weighted = [task for task, head in experiment.tasks.items() if head.weight]
+    tasks = [config.monitor.partition("/")[0]] if config.monitor else weighted
+    assembler = Assembler(store, model, tasks=tasks)
+    if not any(len(t) for batch in evaluation_loader(assembler, samples) for t in batch.targets.values()):
+        message = (
+            f"looks at the validation split, which has no label of {' or '.join(map(repr, tasks))}; "
+            "monitor another task, or see data.split"
+        )
+        raise ConfigProblems([Problem(loc, message)])
 
 
 def _weighted(report: dict[str, Any], weights: dict[str, float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -64,7 +65,8 @@ def test_a_second_run_has_a_folder_of_its_own(mmseq: Run, work: Any) -> None:
         (["-c", "none.yaml"], "none.yaml: cannot be read"),
         (["-c", "toy.yaml", "--set", "core.kind=lstmm"], "unknown kind 'lstmm'; known: "),
         (["-c", "toy.yaml", "--set", "fusion.kind=mine"], "name its file under `plugins:` or by --plugin"),
-        (["-c", "toy.yaml", "--set", "training.monitor=sick/aurok"], "task 'sick' has no metric 'aurok'"),
+        (["-c", "toy.yaml", "--set", "training.monitor=sick/aurok"], "'aurok'; did you mean 'auroc'?"),
+        (["--resume", "runs/toy", "--output", "runs"], "train --resume: a run goes on where it is; leave --"),
         (["-c", "toy.yaml", "--output", "toy.yaml"], "toy.yaml/toy: a run's folder cannot be made there"),
         (["-c", "toy.yaml", "--plugin", "none.py"], "--plugin none.py: no such file"),
     ],
@@ -74,6 +76,60 @@ def test_wrong_use_ends_with_2_and_no_run(mmseq: Run, work: Any, arguments: list
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
     assert not (work.path / "runs").exists()
+
+
+def test_metric_that_only_the_data_tell_is_looked_for_before_training(mmseq: Run, work: Any) -> None:
+    work.edit("toy.yaml", "monitor: .*", "monitor: next/mae.hart")
+    outcome = mmseq("train", "-c", "toy.yaml")
+    assert (outcome.code, outcome.out) == (2, "")
+    row = work.row("toy.yaml", "monitor: ")
+    assert outcome.err.startswith(
+        f"toy.yaml:{row}:12: training.monitor: must name a metric of task 'next', after the /; came "
+    ), outcome.err
+    assert "did you mean 'mae.heart'?" in outcome.err
+    assert outcome.err.endswith(f"  monitor: next/mae.hart\n    {' ' * 11}^\n")
+    assert not (work.path / "runs").exists()
+
+
+def _validation_without(work: Any, file: str) -> None:
+    """Leaves the last samples for validation, and no label of theirs in a file."""
+    splits = {"train": range(60), "validation": range(60, 80)}
+    (work.path / "split.json").write_text(json.dumps({k: [f"p{i}" for i in v] for k, v in splits.items()}))
+    work.edit("toy.yaml", "split: .*", "split: {file: split.json}")
+    work.edit("toy.yaml", ", group: family", "")
+    _drop_last(work, file)
+
+
+def _drop_last(work: Any, *files: str) -> None:
+    """Drops the rows of the last samples."""
+    for file in files:
+        path = work.path / "data" / file
+        rows = path.read_text().splitlines()
+        path.write_text("\n".join(row for row in rows if not re.match("p[67]\\d,", row)) + "\n")
+
+
+@pytest.mark.parametrize(("file", "task"), [("labels.csv", "sick"), ("vitals.csv", "next")])
+def test_monitored_task_without_a_validation_label(mmseq: Run, work: Any, file: str, task: str) -> None:
+    _validation_without(work, file)
+    work.edit("toy.yaml", "monitor: .*", f"monitor: {task}/loss")
+    outcome = mmseq("train", "-c", "toy.yaml", *SHORT)
+    assert (outcome.code, outcome.out) == (2, "")
+    row = work.row("toy.yaml", "monitor: ")
+    assert outcome.err.startswith(
+        f"toy.yaml:{row}:12: training.monitor: looks at the validation split, which has no label of "
+        f"'{task}'; monitor another task, or see data.split\n"
+    ), outcome.err
+    assert not (work.path / "runs").exists()
+
+
+def test_patience_without_any_validation_label(mmseq: Run, work: Any) -> None:
+    _validation_without(work, "labels.csv")
+    _drop_last(work, "vitals.csv", "stages.csv")
+    options = ("--set", "training.monitor=null", "--set", "training.patience=2")
+    outcome = mmseq("train", "-c", "toy.yaml", *options)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("--set training.patience=2: training.patience: looks at the validation ")
+    assert mmseq("train", "-c", "toy.yaml", *SHORT, *options[:2]).code == 0
 
 
 def test_finished_run_has_nothing_left_to_do(mmseq: Run, work: Any) -> None:

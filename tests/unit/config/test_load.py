@@ -220,6 +220,32 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "there are: level, delay, next",
         ),
         (
+            "monitor: level/f1_macro",
+            "monitor: level/f1_makro",
+            "level/f1_makro",
+            "training.monitor: must name a metric of task 'level', after the /; came 'f1_makro'; did you "
+            "mean 'f1_macro'?; there are: loss, accuracy, f1_macro, auroc, auprc, nll",
+        ),
+        (
+            "time: minute, columns: [delay, distance]}",
+            "time: minute, columns: [delay, distance], encoder: {kind: embedding}}",
+            "{kind: embedding}",
+            "modalities.flights.encoder: 'embedding' encodes CategoryEvents; the modality 'numeric' gives "
+            "NumericEvents; leave `encoder` out for its default",
+        ),
+        (
+            "  delay: {kind: regression",
+            "  carrier: {kind: regression",
+            "{kind: regression",
+            "tasks.carrier: is the name of a modality too; give the task another name",
+        ),
+        (
+            "unit: minutes",
+            "resolution: 0.0min",
+            "0.0min",
+            "timeline.resolution: needs a bin wider than nothing; '0.0min' came; widen it",
+        ),
+        (
             "train: 0.7, validation: 0.15",
             "train: 0.85, validation: 0",
             "level/f1_macro",
@@ -259,6 +285,27 @@ def test_all_problems_at_once_in_the_order_of_the_file(write: Callable[..., Path
         "--set name=3",
         "--set seed=-1",
     ]
+
+
+def test_contradictions_are_told_at_once_in_the_order_of_the_file(write: Callable[..., Path]) -> None:
+    path = write(
+        ("columns: [weekday, month]", "columns: [weekday], encoder: {kind: linear}"),
+        ("  delay: {kind", "  carrier: {kind"),
+        ("level/f1_macro", "level/f1"),
+    )
+    where = [problem.splitlines()[0].split(": ")[1] for problem in problems(path)]
+    assert where == ["modalities.calendar.encoder", "tasks.carrier", "training.monitor"]
+
+
+@pytest.mark.parametrize("metric", ["loss", "mae", "r2_log1p", "nll"])
+def test_metrics_that_a_monitor_may_name(write: Callable[..., Path], metric: str) -> None:
+    change = ("column: mean_delay", "column: mean_delay, loss: gaussian, transform: log1p")
+    path = write(change, ("level/f1_macro", f"delay/{metric}"))
+    assert load_config(path).training.monitor == f"delay/{metric}"
+
+
+def test_metrics_that_the_data_decide_are_not_judged(write: Callable[..., Path]) -> None:
+    assert load_config(write(("level/f1_macro", "next/anything"))).training.monitor == "next/anything"
 
 
 def test_a_misspelt_key_is_not_also_missing(write: Callable[..., Path]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmseq.errors import DataError
+from mmseq.errors import CheckpointError, DataError
 from mmseq.sources import Pivot, Reading
 from mmseq.sources.memory import MemorySource
 from mmseq.sources.tables import MISSING, TablesSource
@@ -46,6 +46,19 @@ def test_anything_else_is_another_store(tmp_path: Path) -> None:
     stores.append(prepare(PLAN, other, folder))
     stores.append(prepare(PLAN, source_of(tmp_path, "id,t,x\na,0,1\nb,1,3\n"), folder))
     assert len({store.path for store in stores}) == len(stores)
+
+
+def test_a_store_of_an_older_schema_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Schema 1 had other texts for the same categories."""
+    source, folder = source_of(tmp_path), tmp_path / "stores"
+    with monkeypatch.context() as then:
+        for module in ("plan", "build", "manifest"):
+            then.setattr(f"mmseq.store.{module}.SCHEMA", 1)
+        old = prepare(PLAN, source, folder)
+    new = prepare(PLAN, source, folder)
+    assert (new.path != old.path, new.manifest.schema_version) == (True, 2)
+    with pytest.raises(CheckpointError, match="a store of schema 2 can be read; 1 came"):
+        Store.open(old.path)
 
 
 def test_large_files_count_by_name_size_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
