@@ -9,9 +9,60 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from mmseq.batch import Timeline
+from mmseq.batch import CategoryEvents, Timeline
 from mmseq.fusions import Seen
 from mmseq.state import State, tensors
+
+
+def go_on(timeline: Timeline, state: State | None) -> tuple[Timeline, State]:
+    """The timeline of a call that goes on from earlier ones: its first `delta`s count from their last steps.
+
+    Returns:
+        the timeline, and `time` of each sample's last step so far, (sample,), NaN before the first.
+    """
+    if state is None and not timeline.continues:
+        return timeline, {}
+    before = timeline.time.new_full((timeline.n_samples,), torch.nan) if state is None else state["time"]
+    stepped = timeline.lengths > 0
+    if state is not None:
+        first = timeline.starts[:-1][stepped]
+        gap = (timeline.time[first] - before[stepped]).nan_to_num(0.0).to(timeline.delta.dtype)
+        timeline = timeline.with_delta(timeline.delta.index_copy(0, first, gap))
+    if not timeline.n_steps:
+        return timeline, {"time": before}
+    return timeline, {"time": torch.where(stepped, timeline.time[timeline.last.clamp(min=0)], before)}
+
+
+def changes(
+    events: CategoryEvents, timeline: Timeline, state: State | None
+) -> tuple[Bool[Tensor, "step"], State]:
+    """Where the words of a category become others than those of the sample's event before.
+
+    A sample's first event counts as a change. State: `word`, (sample, feature), and `known`, (sample,).
+
+    Raises:
+        ValueError: the events do not carry words.
+    """
+    if events.word is None:
+        raise ValueError("changes: the events carry no words; set `identify` on their modality")
+    word, sample = events.word, timeline.sample[events.step]
+    if state is None:
+        state = {
+            "word": word.new_zeros(timeline.n_samples, word.shape[1]),
+            "known": torch.zeros(timeline.n_samples, dtype=torch.bool, device=word.device),
+        }
+    before, known = tensors(state)["word"], tensors(state)["known"]
+    bounds = torch.searchsorted(events.step, timeline.starts)
+    marks = torch.zeros(timeline.n_steps, dtype=torch.bool, device=word.device)
+    if not len(events):
+        return marks, {**state}
+    begins = torch.arange(len(events), device=word.device) == bounds[sample]
+    previous = torch.where(begins[:, None], before[sample], word.roll(1, 0))
+    changed = (word != previous).any(1) | (begins & ~known[sample])
+    marks[events.step[changed]] = True
+    some = bounds.diff() > 0
+    last = (bounds[1:] - 1).clamp(min=0)
+    return marks, {"word": torch.where(some[:, None], word[last], before), "known": known | some}
 
 
 def since(elapsed: Float[Tensor, "..."], scale: float) -> Float[Tensor, "..."]:

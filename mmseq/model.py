@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import torch
@@ -13,9 +13,9 @@ from jaxtyping import Float, Int64
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from mmseq.batch import Batch, Events, Timeline
+from mmseq.batch import Batch, CategoryEvents, Events, Timeline
 from mmseq.bundle import dump_json, read_folder, write_folder
-from mmseq.carry import align, align_static, clock, hide
+from mmseq.carry import align, align_static, changes, clock, go_on, hide
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
 from mmseq.encoders import Encoder, encoders
@@ -24,6 +24,7 @@ from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
 from mmseq.heads import Head, heads
 from mmseq.modalities import Modality, modalities
+from mmseq.modalities.category import CategoryModality
 from mmseq.parts import Parts
 from mmseq.random import hash_name, name_layers
 from mmseq.readouts import readouts
@@ -59,6 +60,8 @@ class Model(nn.Module):
         self.fusion = fusions.build(experiment.fusion, names, N_CLOCK)
         self.encoders = Parts({name: self._encoder(name) for name in names})
         self.core = cores.build(experiment.core, self.fusion.width)
+        for name in self.core.marks:
+            cast(CategoryModality, self.modalities[name]).identify = True
         read = experiment.readout if len(self.by_step) < len(experiment.tasks) else []  # steps need none
         self.readouts = nn.ModuleList(readouts.build(config, self.core.hidden) for config in read)
         self.heads = Parts(
@@ -169,9 +172,24 @@ class Model(nn.Module):
         self, batch: Batch, state: State | None = None, at: Int64[Tensor, "query"] | None = None
     ) -> tuple[Float[Tensor, "step hidden"], Float[Tensor, "query read"], State]:
         """Hidden at every step, and what the readouts make of it at the steps `at` (default: the last)."""
-        hidden, after = self.encode(batch.events, batch.timeline, state)
-        read, after["readouts"] = self.read(hidden, batch.timeline, part(state, "readouts"), at)
-        return hidden, read, after
+        timeline, clock_after = go_on(batch.timeline, part(state, "clock"))
+        timeline, marks_after = self.mark(batch.events, timeline, part(state, "marks"))
+        hidden, after = self.encode(batch.events, timeline, state)
+        read, after["readouts"] = self.read(hidden, timeline, part(state, "readouts"), at)
+        return hidden, read, {**after, "clock": clock_after, "marks": marks_after}
+
+    def mark(
+        self, events: Mapping[str, Events], timeline: Timeline, state: State | None
+    ) -> tuple[Timeline, State]:
+        """Marks the changes that the core asks for."""
+        if not self.core.marks:
+            return timeline, {}
+        marks, after = {}, {}
+        for name in self.core.marks:
+            marks[name], after[name] = changes(
+                cast(CategoryEvents, events[name]), timeline, part(state, name)
+            )
+        return timeline.with_marks(marks), after
 
     def encode(
         self, events: Mapping[str, Events], timeline: Timeline, state: State | None = None

@@ -66,6 +66,9 @@ class CategoryEvents(Events):
 
     Attributes:
         code: 0 where missing, 1 where unknown to the vocabulary, then the known ones.
+        word: a number for the raw text, by which unknown codes too can be told apart; None where nobody
+            asks for it.
     """
 
     code: Int64[Tensor, "event feature"]
+    word: Int64[Tensor, "event feature"] | None = None

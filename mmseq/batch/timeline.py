@@ -76,6 +76,21 @@ class Timeline:
         """`lengths` on the host, read once."""
         return self.lengths.tolist()
 
+    def with_delta(self, delta: Float[Tensor, "step"]) -> Timeline:
+        """The same steps with other times since the steps before them."""
+        return self._keeping(replace(self, delta=delta))
+
+    def with_marks(self, marks: Mapping[str, Bool[Tensor, "step"]]) -> Timeline:
+        """The same steps, marked."""
+        return self._keeping(replace(self, marks=marks))
+
+    def _keeping(self, other: Timeline) -> Timeline:
+        """Hands on what was worked out already: a device would be waited for to read it again."""
+        for name in ("lengths_list", "lengths", "sample", "_layouts"):
+            if name in vars(self):
+                vars(other)[name] = vars(self)[name]
+        return other
+
     def to(self, device: Any) -> Timeline:
         noise = None if self.noise is None else self.noise.to(device)
         moved = replace(

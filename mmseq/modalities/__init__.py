@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from mmseq.batch import Events, Timeline
 from mmseq.encoders import EncoderConfig, encoders
-from mmseq.registry import ComponentConfig, Registry
+from mmseq.errors import DataError
+from mmseq.registry import ComponentConfig, Registry, did_you_mean
 from mmseq.sources import Reading
 from mmseq.state import State
 
@@ -26,6 +27,7 @@ __all__ = [
     "Part",
     "Spec",
     "Stored",
+    "cells_of",
     "check_named_once",
     "modalities",
 ]
@@ -44,6 +46,29 @@ class ModalityConfig(ComponentConfig):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="share of training samples from which the whole modality is hidden"
     )
+
+
+def cells_of(value: Any, columns: Sequence[str]) -> list[Any]:
+    """The cells of a raw value, one a column; see `Modality.parse`.
+
+    Raises:
+        DataError: it has other columns.
+    """
+    if isinstance(value, Mapping):
+        unknown = [name for name in value if name not in columns]
+        if unknown:
+            raise DataError(
+                f"{unknown[0]!r}: must be one of the modality's columns{did_you_mean(unknown[0], columns)}; "
+                f"they are {', '.join(columns)}"
+            )
+        return [value.get(name) for name in columns]
+    cells = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
+    if len(cells) != len(columns):
+        raise DataError(
+            f"{value!r}: needs one value a column, {', '.join(columns)}; {len(cells)} came; "
+            "pass a dict by column where some are missing"
+        )
+    return cells
 
 
 def check_named_once(columns: list[str]) -> None:
@@ -148,6 +173,17 @@ class Modality(nn.Module):
     @abstractmethod
     def events(self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]) -> Events:
         """Stored arrays of some events, their codes into the store's vocabularies → event tensors."""
+
+    @abstractmethod
+    def parse(self, step: Tensor, values: Sequence[Any]) -> Events:
+        """Raw values, one an event, as a program has them → the event tensors a store would give.
+
+        A value is a number or a word where there is one column, else a list of one a column, or a dict by
+        column, whose other columns are missing. None is missing.
+
+        Raises:
+            DataError: a value is of the wrong type, or names a column that there is not.
+        """
 
     @abstractmethod
     def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> tuple[Events, State]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,11 +20,13 @@ from mmseq.modalities import (
     Part,
     Spec,
     Stored,
+    cells_of,
     check_named_once,
     modalities,
 )
 from mmseq.sources import Reading
 from mmseq.state import State
+from mmseq.words import word_number, word_of
 
 MISSING, UNKNOWN, FIRST = 0, 1, 2
 
@@ -67,7 +70,11 @@ class CategorySpec(Spec):
 
 @modalities.register(CategoryConfig)
 class CategoryModality(Modality):
-    """Maps codes to the vocabulary of the training split; it remembers nothing."""
+    """Maps codes to the vocabulary of the training split; it remembers nothing.
+
+    Attributes:
+        identify: events also carry a number for each raw word.
+    """
 
     Spec = CategorySpec
     gives = CategoryEvents
@@ -76,7 +83,9 @@ class CategoryModality(Modality):
     def __init__(self, spec: CategorySpec) -> None:
         super().__init__()
         self.spec = spec
-        self._lookup: tuple[tuple[tuple[str, ...], ...], list[np.ndarray]] | None = None
+        self.identify = False
+        self._lookup: tuple[tuple[tuple[str, ...], ...], list[np.ndarray], list[np.ndarray]] | None = None
+        self._codes = [{word: i + FIRST for i, word in enumerate(words)} for words in spec.vocabularies]
 
     @classmethod
     def reading(cls, config: CategoryColumns) -> Reading:
@@ -107,19 +116,38 @@ class CategoryModality(Modality):
     def events(
         self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]
     ) -> CategoryEvents:
-        lookup = self._lookups(vocabularies)
-        code = np.stack([table[arrays["code"][:, i]] for i, table in enumerate(lookup)], axis=1)
-        return CategoryEvents(step, torch.from_numpy(code))
+        codes, numbers = self._lookups(vocabularies)
+        raw = arrays["code"].T
+        code = np.stack([table[there] for table, there in zip(codes, raw, strict=True)], axis=1)
+        if not self.identify:
+            return CategoryEvents(step, torch.from_numpy(code))
+        word = np.stack([table[there] for table, there in zip(numbers, raw, strict=True)], axis=1)
+        return CategoryEvents(step, torch.from_numpy(code), torch.from_numpy(word))
 
-    def _lookups(self, vocabularies: tuple[tuple[str, ...], ...]) -> list[np.ndarray]:
-        """For each column, code of the store → code of the model; the last entry, -1, is missing."""
+    def _lookups(
+        self, vocabularies: tuple[tuple[str, ...], ...]
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """For each column, code of the store → code of the model, and number of the word.
+
+        The last entry of each, -1, is missing.
+        """
         if self._lookup is None or self._lookup[0] is not vocabularies:
-            tables = []
-            for known, there in zip(self.spec.vocabularies, vocabularies, strict=True):
-                code = {word: i + FIRST for i, word in enumerate(known)}
-                tables.append(np.array([*(code.get(word, UNKNOWN) for word in there), MISSING], np.int64))
-            self._lookup = (vocabularies, tables)
-        return self._lookup[1]
+            codes, numbers = [], []
+            for known, there in zip(self._codes, vocabularies, strict=True):
+                codes.append(np.array([*(known.get(word, UNKNOWN) for word in there), MISSING], np.int64))
+                numbers.append(np.array([*map(word_number, there if self.identify else ()), 0], np.int64))
+            self._lookup = (vocabularies, codes, numbers)
+        return self._lookup[1], self._lookup[2]
+
+    def parse(self, step: Tensor, values: Sequence[Any]) -> CategoryEvents:
+        rows = [[_word(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
+        shape = (len(values), len(self.spec.columns))
+        code = [[_code(word, known) for word, known in zip(row, self._codes, strict=True)] for row in rows]
+        codes = torch.tensor(code, dtype=torch.int64).view(shape)
+        if not self.identify:
+            return CategoryEvents(step, codes)
+        numbers = [[0 if word is None else word_number(word) for word in row] for row in rows]
+        return CategoryEvents(step, codes, torch.tensor(numbers, dtype=torch.int64).view(shape))
 
     def forward(
         self, events: CategoryEvents, timeline: Timeline, state: State | None = None
@@ -168,3 +196,13 @@ class CategoryModality(Modality):
             sets.append(labels)
             observed.append(np.repeat(labels.any(1, keepdims=True), len(words), axis=1))
         return NextEvent(np.concatenate(sets, axis=1), np.concatenate(observed, axis=1))
+
+
+def _code(word: str | None, known: Mapping[str, int]) -> int:
+    return MISSING if word is None else known.get(word, UNKNOWN)
+
+
+def _word(cell: Any) -> str | None:
+    if isinstance(cell, (Mapping, list, tuple)):
+        raise DataError(f"{cell!r}: a category is a word, a number or a truth value, or None where missing")
+    return word_of(cell)

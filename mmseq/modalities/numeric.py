@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Literal
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from mmseq.modalities import (
     Part,
     Spec,
     Stored,
+    cells_of,
     check_named_once,
     modalities,
 )
@@ -111,6 +113,7 @@ class NumericModality(Modality):
         super().__init__()
         self.spec = spec
         self.fill = fill
+        self.all_seen = all(share < 1 for share in spec.missing)
         for name in (*_FITTED, "seen"):
             self.register_buffer(name, None, persistent=False)
         self._set_fitted()
@@ -165,16 +168,23 @@ class NumericModality(Modality):
         values = torch.from_numpy(arrays["values"])
         return NumericEvents(step, values.nan_to_num(0.0), ~values.isnan())
 
+    def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
+        rows = [[_number(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
+        cells = torch.tensor(rows, dtype=torch.float64).view(len(values), len(self.spec.columns))
+        missing = cells.isnan()
+        return NumericEvents(step, cells.masked_fill_(missing, 0.0), ~missing)
+
     def forward(
         self, events: NumericEvents, timeline: Timeline, state: State | None = None
     ) -> tuple[NumericEvents, State]:
-        observed = events.observed & self.seen
-        values = torch.where(observed, self.normalise(events.values), 0)
+        observed = events.observed if self.all_seen else events.observed & self.seen
+        values = self.normalise(events.values)
+        if not timeline.continues and state is None and bool(observed.all()):  # as often: nothing to fill
+            return NumericEvents(events.step, values, observed, torch.zeros_like(values)), {}
+        values = torch.where(observed, values, 0)
         if self.spec.static:
             age = observed.to(values.dtype) - 1
             return NumericEvents(events.step, values, observed, age), {}
-        if not timeline.continues and state is None and bool(observed.all()):
-            return NumericEvents(events.step, values, observed, torch.zeros_like(values)), {}
         last, time, state = latest(values, observed, events.step, timeline, state)
         age = since(timeline.time[events.step][:, None] - time, self.spec.time_scale).to(values.dtype)
         filled = last if self.fill == "last" else values
@@ -185,7 +195,7 @@ class NumericModality(Modality):
         mean, std = self.mean, self.std
         values = values.to(mean)
         if self.low is not None and self.high is not None:
-            values = torch.minimum(torch.maximum(values, self.low), self.high)
+            values = torch.clamp(values, self.low, self.high)
         return ((values - mean) / std).to(self.like.dtype)
 
     def unknown(self, events: NumericEvents) -> dict[str, int]:
@@ -213,6 +223,15 @@ class NumericModality(Modality):
         count = np.add.reduceat(observed.astype(np.float32), first, axis=0)
         total = np.add.reduceat(values * observed, first, axis=0)
         return NextEvent(total / np.maximum(count, 1), count > 0)
+
+
+def _number(cell: Any) -> float:
+    """A cell as a number, NaN where it is missing. Raises DataError for any other value."""
+    if cell is None:
+        return math.nan
+    if isinstance(cell, bool) or not isinstance(cell, (int, float, np.number)) or math.isinf(cell):
+        raise DataError(f"{cell!r}: a value must be a finite number, or None where it is missing")
+    return float(cell)
 
 
 def _percentiles(stored: Stored, clip: list[float] | None) -> tuple[np.ndarray | None, np.ndarray | None]:
