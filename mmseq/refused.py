@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 import numpy as np
@@ -13,9 +13,13 @@ from jaxtyping import Int64
 from mmseq.config.experiment import Experiment
 from mmseq.data import source_of
 from mmseq.errors import DataError
+from mmseq.heads import heads
 from mmseq.heads.labels import LabelError
-from mmseq.sources import Source
-from mmseq.sources.files import text
+from mmseq.sources import Reading, Source
+from mmseq.store.ingest import Use, add_cells
+from mmseq.store.locate import row_with
+from mmseq.store.query import database
+from mmseq.store.raw import Raw
 
 if TYPE_CHECKING:
     from mmseq.store import Store
@@ -38,27 +42,23 @@ def telling_where(
         yield
     except LabelError as error:
         config = experiment.tasks[task]
+        reading = heads.component_class(config.kind).reading(config)
+        assert reading is not None, "only labels of a table are refused"
         starts = store.gather(samples, [], [task]).targets[task].starts
         id = str(store.ids[samples[np.searchsorted(starts, error.row, side="right") - 1]])
-        where = _where(source_of(experiment, data), getattr(config, "table", task), id, error)
-        raise DataError(f"{where}: {error}") from error
+        where = _where(source_of(experiment, data), task, reading, id, error)
+        raise DataError(f"{where}, sample {id!r}: {error}") from error
 
 
-def _where(source: Source, table_name: str, id: str, error: LabelError) -> str:
-    """File, row and sample; without the row where the raw data cannot be asked any more."""
-    quoted = f'CAST("{error.column.replace(chr(34), chr(34) * 2)}" AS VARCHAR)'
-    if isinstance(error.came, str):
-        is_it = f"trim({quoted}) = {text(error.came)}"
-    else:
-        is_it = f"TRY_CAST({quoted} AS FLOAT) = CAST({error.came!r} AS FLOAT)"
-    with duckdb.connect(":memory:") as connection:
-        connection.execute("SET enable_progress_bar = false")
+def _where(source: Source, task: str, reading: Reading, id: str, error: LabelError) -> str:
+    """File and row; without the row where the raw data cannot be asked any more."""
+    kind: Literal["code", "number"] = "code" if error.column in reading.codes else "number"
+    uses = [Use("data.source.id", source.id, "id"), Use(f"task {task!r}", error.column, kind)]
+    with database() as connection:
         try:
-            table = source.table(connection, table_name)
-            is_sample = f'trim(CAST("{source.id}" AS VARCHAR)) = {text(id)}'
-            query = f"SELECT mmseq_row FROM ({table.located}) WHERE {is_sample} AND {is_it} LIMIT 1"
-            found: Any = connection.execute(query).fetchone()
+            raw = Raw("labels", source.table(connection, reading.table))
+            add_cells(connection, source, raw, uses)
+            row = row_with(connection, raw, id, error.column, error.came)
         except (duckdb.Error, DataError):
-            return f"{table_name}, sample {id!r}"
-    row = f" {found[0]}" if found else ""
-    return f"{table.where}{row}, sample {id!r}"
+            return reading.table
+    return f"{raw.table.where} {row}".strip()

@@ -35,9 +35,10 @@ class ComponentConfig(BaseModel):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where a known name is near, else an empty string."""
-    near = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """`; did you mean 'x'?` where a known name is near in any case of letters, else an empty string."""
+    lower = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(name[:100].lower(), list(lower), n=1, cutoff=0.6)
+    return f"; did you mean {lower[near[0]]!r}?" if near else ""
 
 
 class Registry(Generic[Component]):

@@ -13,6 +13,7 @@ from mmseq.config.experiment import SplitConfig
 from mmseq.errors import DataError
 from mmseq.random import permutation
 from mmseq.registry import did_you_mean
+from mmseq.store.groups import straddling
 
 if TYPE_CHECKING:
     from mmseq.store import Store
@@ -92,20 +93,6 @@ def _check(splits: Split, store: Store, where: str) -> None:
     if counts.max() > 1:
         twice = str(store.ids[samples[counts.argmax()]])
         raise DataError(f"{where}: a sample stands in one split; {twice!r} is listed twice; drop one")
-    if store.groups is None:
-        return
-    for i, first in enumerate(SPLITS):
-        for second in SPLITS[i + 1 :]:
-            both = np.intersect1d(store.groups[splits[first]], store.groups[splits[second]])
-            if len(both):
-                group = int(both[0])
-                one, other = (_member_of(group, splits[name], store) for name in (first, second))
-                raise DataError(
-                    f"{where}: group {store.group_names[group]!r} must stand in one split; it is in both "
-                    f"{first} (sample {one!r}) and {second} (sample {other!r}); move one of them"
-                )
-
-
-def _member_of(group: int, samples: np.ndarray, store: Store) -> str:
-    assert store.groups is not None
-    return str(store.ids[samples[(store.groups[samples] == group).argmax()]])
+    if store.groups is not None and (found := straddling(store.groups, splits)):
+        told = found.tell(store.group_names[found.group], store.ids[list(found.samples)].tolist())
+        raise DataError(f"{where}: {told}")

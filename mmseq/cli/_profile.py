@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from mmseq.store.profile import counted
+
 
 def profile_tables(profile: Mapping[str, Any]) -> list[Table]:
     """Splits, inputs, columns and labels; `profile` as `mmseq.store.profile` gives it."""
@@ -32,7 +34,7 @@ def _splits(splits: Mapping[str, Any]) -> Table:
 
 
 def _modalities(modalities: Mapping[str, Any]) -> Table:
-    table = _table("inputs", "modality", "events", "a sample p50", "p99", "samples without", "left out")
+    table = _table("inputs", "modality", "events", "a sample p50", "p99", "samples without", "remarks")
     for name, modality in modalities.items():
         events = modality["events_per_sample"]
         table.add_row(
@@ -41,7 +43,7 @@ def _modalities(modalities: Mapping[str, Any]) -> Table:
             f"{events['p50']:,.0f}",
             f"{events['p99']:,.0f}",
             f"{modality['samples_without']:.1%}",
-            _dropped(modality["dropped"]),
+            counted(modality["remarks"]),
         )
     return table
 
@@ -55,12 +57,12 @@ def _missing(modalities: Mapping[str, Any]) -> Table:
 
 
 def _labels(tasks: Mapping[str, Any], splits: list[str]) -> Table:
-    table = _table("labels", "task", "label", *splits, "left out")
+    table = _table("labels", "task", "label", *splits, "remarks")
     for name, task in tasks.items():
-        dropped = _dropped(task["dropped"])
+        remarks = counted(task["remarks"])
         for label in task[splits[0]]:
-            table.add_row(name, label, *(_count(task[split][label]) for split in splits), dropped)
-            name, dropped = "", ""
+            table.add_row(name, label, *(_count(task[split][label]) for split in splits), remarks)
+            name, remarks = "", ""
     return table
 
 
@@ -70,7 +72,3 @@ def _count(label: int | Mapping[str, Any]) -> str:
         return f"{label:,}"
     mean = f", mean {label['mean']:.3g}" if "mean" in label else ""
     return f"{label['labels']:,}{mean}"
-
-
-def _dropped(dropped: Mapping[str, int]) -> str:
-    return ", ".join(f"{n:,} {why}" for why, n in dropped.items())

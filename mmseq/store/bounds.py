@@ -70,13 +70,15 @@ def find_bounds(
         }
     nothing = 0 if until.dtype.kind == "f" else low  # a sample without events has one step, at 0
     first = np.where(first == high, nothing, bin_ends(np.where(first == high, 0, first), width))
-    _bound_labels(connection, bounds, tasks, first.astype(until.dtype))
+    _bound_labels(connection, bounds, tasks, first.astype(until.dtype), until)
     return bounds
 
 
 def _bound_labels(
-    connection: DuckDBPyConnection, bounds: Bounds, tasks: Mapping[str, Content], first: Bound
+    connection: DuckDBPyConnection, bounds: Bounds, tasks: Mapping[str, Content], first: Bound, until: Bound
 ) -> None:
+    """Labels after `until` are kept: what is predicted may well be later than all that is known."""
+    timely = Window.create(connection, "window_timely", first, until)
     window = Window.create(connection, "window_labels", first, np.full_like(first, _limits(first)[1]))
     for content in tasks.values():
         span = span_of(connection, content, window, first)
@@ -85,6 +87,7 @@ def _bound_labels(
             "rows": span.n_rows,
             "of absent samples": span.n_rows - span.n_present,
             "before the first step": span.n_present - span.n_inside,
+            "kept after until": span.n_inside - span_of(connection, content, timely, first).n_inside,
         }
 
 

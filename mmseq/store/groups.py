@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import NoReturn
 
 import numpy as np
 from duckdb import DuckDBPyConnection
-from jaxtyping import Int32
+from jaxtyping import Int32, Int64
 
 from mmseq.errors import DataError
 from mmseq.sources import Source
@@ -38,6 +40,38 @@ def collect_groups(
             _raise(connection, source.group, having, id, [first, last] if n_names > 1 else [first])
     names, codes = np.unique(np.array([row[3] for row in found]), return_inverse=True)
     return codes.astype(np.int32), [str(name) for name in names]
+
+
+@dataclass(frozen=True)
+class Straddling:
+    """A group that stands in two splits, with a sample in each.
+
+    Attributes:
+        group: its code.
+        splits: their names.
+        samples: one of each.
+    """
+
+    group: int
+    splits: tuple[str, str]
+    samples: tuple[int, int]
+
+    def tell(self, name: str, ids: Sequence[str]) -> str:
+        """What is wrong with the group of this name; `ids` are those of its two samples."""
+        both = " and ".join(f"{split} (sample {id!r})" for split, id in zip(self.splits, ids, strict=True))
+        return f"group {name!r} must stand in one split; it is in both {both}; move one of them"
+
+
+def straddling(
+    groups: Int32[np.ndarray, "sample"], splits: Mapping[str, Int64[np.ndarray, "_"]]
+) -> Straddling | None:
+    """The first group that stands in two of these splits, if any does."""
+    for (first, some), (second, others) in combinations(splits.items(), 2):
+        both = np.intersect1d(groups[some], groups[others])
+        if len(both):
+            members = (int(part[(groups[part] == both[0]).argmax()]) for part in (some, others))
+            return Straddling(int(both[0]), (first, second), (next(members), next(members)))
+    return None
 
 
 def _is_group(source: Source, raw: Raw, name: str) -> bool:

@@ -54,10 +54,7 @@ def _read(
 ) -> None:
     if plan.known and source.open_world:
         raw.table = _lacking(raw.table, [use.column for use in uses])
-    types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {raw.table.sql}").fetchall()}
-    for use in uses:
-        _check_column(raw.table, use, types)
-        raw.add(_cell(connection, raw.table, use, types[use.column], source))
+    add_cells(connection, source, raw, uses)
     columns = ", ".join(f"{cell.value()} AS {name}" for name, cell in raw.cells.items())
     try:
         connection.execute(f"CREATE TABLE {raw.name} AS SELECT {columns} FROM ({raw.table.sql})")
@@ -66,6 +63,14 @@ def _read(
     except duckdb.Error as error:
         raise_bad_cell(connection, raw, error)
     (raw.n_rows,) = only_row(connection, f"SELECT count(*) FROM {raw.name}")
+
+
+def add_cells(connection: duckdb.DuckDBPyConnection, source: Source, raw: Raw, uses: list[Use]) -> None:
+    """How each column that is used is read. Raises DataError where the table does not have it."""
+    types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {raw.table.sql}").fetchall()}
+    for use in uses:
+        _check_column(raw.table, use, types)
+        raw.add(_cell(connection, raw.table, use, types[use.column], source))
 
 
 def _open(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source, name: str) -> Table:

@@ -30,11 +30,24 @@ def raise_bad_cell(connection: duckdb.DuckDBPyConnection, raw: Raw, error: duckd
     raise DataError(f"{raw.table.where}: cannot be read; {first_lines(error)}; correct the file") from error
 
 
-def rows_of(connection: duckdb.DuckDBPyConnection, raw: Raw, id: str, limit: int = 2) -> str:
-    """`row 3 and row 7`: where a sample's first rows stand."""
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, raw: Raw, id: str, limit: int = 2, condition: str = "true"
+) -> str:
+    """`row 3 and row 7`: where a sample's first rows that meet a condition stand; empty where none does."""
     is_id = f"{raw.cells['id'].value()} = {text(id)}"
-    query = f"SELECT mmseq_row FROM ({raw.table.located}) WHERE {is_id} LIMIT {limit}"
+    query = f"SELECT mmseq_row FROM ({raw.table.located}) WHERE {is_id} AND {condition} LIMIT {limit}"
     return " and ".join(first_column(connection, query))
+
+
+def row_with(connection: duckdb.DuckDBPyConnection, raw: Raw, id: str, column: str, came: str | float) -> str:
+    """`row 3`: where a sample's first row stands in which a column is what the store holds of it."""
+    value = raw.cells[raw.find(column, "code", "number")].value()
+    is_it = (
+        f"{value} = {text(came)}"
+        if isinstance(came, str)
+        else f"CAST({value} AS FLOAT) = CAST({came!r} AS FLOAT)"  # a store may hold either precision
+    )
+    return rows_of(connection, raw, id, limit=1, condition=is_it)
 
 
 def first_lines(error: duckdb.Error) -> str:

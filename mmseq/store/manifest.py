@@ -50,6 +50,11 @@ class RowsEntry(_Part):
     shared_steps: bool
     report: dict[str, int]
 
+    @property
+    def remarks(self) -> dict[str, int]:
+        """Why rows that were read are not there, or not as they were; only what happened."""
+        return {why: n for why, n in self.report.items() if n and why != "rows"}
+
 
 class Shard(_Part):
     """Samples [first, stop), in a folder of their own."""

@@ -19,6 +19,7 @@ from mmseq.store.layout import MANIFEST
 from mmseq.store.locate import first_lines
 from mmseq.store.npy import sync
 from mmseq.store.plan import Plan, fingerprint, with_samples
+from mmseq.store.query import database
 from mmseq.store.read import Store
 
 BUILDING = ".building-"
@@ -66,9 +67,7 @@ def prepare(
 def _connection(root: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database that lives in memory and spills into the folder."""
     spill = root / "spill"
-    with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")
+    with database() as connection:
         connection.execute("SET memory_limit = $1", [memory_limit])
         connection.execute("SET temp_directory = $1", [str(spill)])
         yield connection

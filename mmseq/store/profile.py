@@ -31,7 +31,7 @@ def profile(store: Store, splits: Splits) -> dict[str, Any]:
         "modalities": {name: _modality(store, name) for name in store.modalities},
         "tasks": {
             name: {
-                "dropped": _dropped(store, name),
+                "remarks": store.entry(name).remarks,
                 **{split: _labels(store, name, samples) for split, samples in splits.items()},
             }
             for name in store.tasks
@@ -56,7 +56,7 @@ def _modality(store: Store, name: str) -> dict[str, Any]:
         "events_per_sample": _spread(events),
         "samples_without": float((events == 0).mean()) if len(events) else 0.0,
         "missing": dict(zip(columns, (missing / max(1, n_rows)).tolist(), strict=True)),
-        "dropped": _dropped(store, name),
+        "remarks": store.entry(name).remarks,
     }
 
 
@@ -88,9 +88,9 @@ def _numbers(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _dropped(store: Store, name: str) -> dict[str, int]:
-    """Why rows that were read are not there, or not as they were; only what happened."""
-    return {why: n for why, n in store.entry(name).report.items() if n and why != "rows"}
+def counted(reasons: Mapping[str, int]) -> str:
+    """`3 after until, 1 of absent samples`."""
+    return ", ".join(f"{n:,} {why}" for why, n in reasons.items())
 
 
 def _spread(counts: Int64[np.ndarray, "sample"]) -> dict[str, Any]:

@@ -1,10 +1,22 @@
-"""Small results of DuckDB queries, read to their end: an unfinished one would block the connection."""
+"""A DuckDB database, and small results read to their end: an unfinished one would block the connection."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import duckdb
 from duckdb import DuckDBPyConnection
+
+
+@contextmanager
+def database() -> Iterator[DuckDBPyConnection]:
+    """An empty database in memory, which reads and writes dates in UTC."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
 
 
 def first_row(connection: DuckDBPyConnection, sql: str) -> tuple[Any, ...] | None:

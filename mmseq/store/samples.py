@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from duckdb import DuckDBPyConnection
@@ -14,7 +15,7 @@ from mmseq.registry import did_you_mean
 from mmseq.sources import Source
 from mmseq.sources.files import text
 from mmseq.store.clock import Clock
-from mmseq.store.groups import collect_groups
+from mmseq.store.groups import Straddling, collect_groups, straddling
 from mmseq.store.locate import rows_of
 from mmseq.store.plan import Plan
 from mmseq.store.query import first_column, first_row, only_row
@@ -48,30 +49,45 @@ def collect_samples(
     """Makes the table `samples (id, sample)` and reads what is known of each.
 
     Raises:
-        DataError: an id comes twice, a split is not one, or a sample has no group or several.
+        DataError: an id comes twice, a split is not one, a sample has no group or several, or a group
+            stands in two splits.
     """
     if plan.samples is None:
         tables = dict.fromkeys(raws[reading.table].name for reading in plan.modalities.values())
         union = " UNION ".join(f"SELECT DISTINCT id FROM {name}" for name in tables)
         connection.execute(f"CREATE TABLE ids AS {union}")
-        ids, order = "SELECT id FROM ids", ordered(connection, "ids", "id")
+        rows, order = "SELECT id FROM ids", ordered(connection, "ids", "id")
     else:
         raw = raws[plan.samples]
         _check_unique(connection, raw)
-        ids, order = f"SELECT id, rowid AS place FROM {raw.name}", "place"
+        rows, order = f"SELECT id, rowid AS place FROM {raw.name}", "place"
     connection.execute(
         f"CREATE TABLE samples AS SELECT id, (row_number() OVER (ORDER BY {order}) - 1)::INTEGER AS sample "
-        f"FROM ({ids}) ORDER BY sample"
+        f"FROM ({rows}) ORDER BY sample"
     )
     names = first_column(connection, "SELECT id FROM samples ORDER BY sample")
     groups, group_names = collect_groups(connection, source, raws)
-    return Samples(
-        np.array(names, dtype=np.str_),
-        _until(connection, plan, raws, clock, len(names)),
-        _splits(connection, plan, raws),
-        groups,
-        group_names,
-    )
+    ids, splits = np.array(names, dtype=np.str_), _splits(connection, plan, raws)
+    if groups is not None and splits is not None:
+        found = straddling(groups, {name: np.flatnonzero(splits == name) for name in SPLITS})
+        if found is not None:
+            _raise_straddling(connection, plan, raws, found, ids[list(found.samples)].tolist(), group_names)
+    until = _until(connection, plan, raws, clock, len(names))
+    return Samples(ids, until, splits, groups, group_names)
+
+
+def _raise_straddling(
+    connection: DuckDBPyConnection,
+    plan: Plan,
+    raws: Mapping[str, Raw],
+    found: Straddling,
+    ids: Sequence[str],
+    group_names: Sequence[str],
+) -> NoReturn:
+    raw = raws[str(plan.samples)]
+    rows = " and ".join(rows_of(connection, raw, id, limit=1) for id in ids)
+    told = found.tell(group_names[found.group], ids)
+    raise DataError(f"{raw.table.where} {rows}, column {plan.split!r}: {told}")
 
 
 def ordered(connection: DuckDBPyConnection, table: str, column: str) -> str:

@@ -11,29 +11,27 @@ from mmseq.fit import labels
 from mmseq.model import Model
 from mmseq.split import Split
 from mmseq.store import Store
+from mmseq.store.profile import counted
 
 
 def plan_tables(model: Model, store: Store, splits: Split, device: str) -> list[Table]:
     """Inputs, tasks and size of what is about to be trained."""
     train = splits["train"]
-    inputs = Table(
-        "modality", "kind", "events", "per sample", "missing", title="inputs", title_justify="left"
-    )
+    inputs = _table("inputs", "modality", "kind", "events", "per sample", "missing", "remarks")
     for name, config in model.experiment.modalities.items():
         events = store.n_events(name)[train]
         missing = getattr(model.facts.modalities[name], "missing", None)
         share = "" if missing is None else f"{100 * float(np.mean(missing)):.1f} %"
         kind = config.kind + (" (static)" if name in model.static else "")
-        inputs.add_row(name, kind, f"{events.sum():,}", f"{events.mean():.1f}", share)
-    tasks = Table("task", "kind", "labels", "weight", title="tasks", title_justify="left")
+        inputs.add_row(name, kind, f"{events.sum():,}", f"{events.mean():.1f}", share, _remarks(store, name))
+    tasks = _table("tasks", "task", "kind", "labels", "weight", "remarks")
     for task, head in model.experiment.tasks.items():
-        n = "from the inputs"
+        n, remarks = "from the inputs", ""
         if task in store.tasks:
             n = f"{len(model.heads[task].encode(labels(store, task, train)).row):,}"
-        tasks.add_row(task, head.kind, n, f"{head.weight:g}")
-    size = Table(
-        "samples", "steps", "longest", "parameters", "device", title="training", title_justify="left"
-    )
+            remarks = _remarks(store, task)
+        tasks.add_row(task, head.kind, n, f"{head.weight:g}", remarks)
+    size = _table("training", "samples", "steps", "longest", "parameters", "device")
     n_parameters = sum(p.numel() for p in model.parameters())
     samples = " / ".join(f"{len(splits[name]):,}" for name in splits)
     lengths = store.lengths[train]
@@ -43,14 +41,21 @@ def plan_tables(model: Model, store: Store, splits: Split, device: str) -> list[
 
 def result_table(report: dict[str, Any], split: str) -> Table:
     """Each task's metrics beside its baseline's."""
-    table = Table(
-        "task", "labels", "metric", "model", "baseline", title=f"{split} split", title_justify="left"
-    )
+    table = _table(f"{split} split", "task", "labels", "metric", "model", "baseline")
     for task, result in report.items():
         for i, (metric, value) in enumerate(result["metrics"].items()):
             first = (task, f"{result['labels']:,}") if i == 0 else ("", "")
             table.add_row(*first, metric, _number(value), _number(result["baseline"].get(metric)))
     return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left")
+
+
+def _remarks(store: Store, name: str) -> str:
+    """Of the whole data, how many rows were dropped or changed on the way into the store, and why."""
+    return counted(store.entry(name).remarks)
 
 
 def _number(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,21 @@ PREPARE: dict[str, tuple[tuple[str, str, str], str]] = {
         ("vitals.csv", "heart", "haert"),
         "data/vitals.csv: modality 'vitals' reads column 'heart'; the table has id, minute, haert, noise; "
         "did you mean 'haert'?",
+    ),
+    "missing label column": (
+        ("labels.csv", "^id,sick,", "id,sik,"),
+        "data/labels.csv: task 'sick' reads column 'sick'; the table has id, sik, level, low, high; "
+        "did you mean 'sik'?",
+    ),
+    "missing column of the samples": (
+        ("samples.csv", "ward", "Ward"),
+        "data/samples.csv: modality 'ward' reads column 'ward'; the table has id, family, Ward, age; "
+        "did you mean 'Ward'?",
+    ),
+    "missing column in capitals": (
+        ("labels.csv", "^id,", "ID,"),
+        "data/labels.csv: data.source.id reads column 'id'; the table has ID, sick, level, low, high; "
+        "did you mean 'ID'?",
     ),
     "missing id column": (
         ("codes.csv", "^id", "patient"),
@@ -166,11 +182,14 @@ def test_group_in_two_splits_of_a_column(mmseq: Run, work: Any) -> None:
     split = [f"{row},{'train' if i < 60 else 'validation'}" for i, row in enumerate(rows)]
     path.write_text("\n".join([f"{header},part", *split]) + "\n")
     work.edit("toy.yaml", "split: .*", "split: {column: part}")
+    before = work.files()
     outcome = mmseq("train", "-c", "toy.yaml")
     assert (outcome.code, outcome.out) == (2, "")
-    for part in ("column 'part'", "group '0'", "'p0'", "'p60'"):
-        assert part in outcome.err
-    _no_run_and_whole_stores(work)
+    assert outcome.err == (
+        f"{path} row 2 and row 62, column 'part': group '0' must stand in one split; it is in both train "
+        "(sample 'p0') and validation (sample 'p60'); move one of them\n"
+    )
+    assert work.files() == before
 
 
 def test_split_that_is_none(mmseq: Run, work: Any) -> None:
@@ -218,6 +237,35 @@ def test_class_of_a_step_that_only_another_split_has(mmseq: Run, work: Any) -> N
     assert outcome.code == 2
     where = f"{work.path}/data/stages.csv row {row}, sample '{sample}': task 'stage', column stage: 'never' "
     assert outcome.err.startswith(where), outcome.err
+
+
+@pytest.mark.parametrize(("written", "came"), [("3.0", "3"), ("true", "True"), (" odd ", " odd ")])
+def test_refused_class_is_found_as_it_was_written(mmseq: Run, work: Any, written: str, came: str) -> None:
+    """A store has one text for 3 and 3.0; the table may not."""
+    _split_file(work, train=range(50), validation=range(50, 80))
+    work.edit("data/labels.csv", r"^p70,\w*,", f"p70,{written},")
+    outcome = mmseq("train", "-c", "toy.yaml")
+    row = work.row("data/labels.csv", "^p70,")
+    assert outcome.err.startswith(
+        f"{work.path}/data/labels.csv row {row}, sample 'p70': task 'sick', column sick: {came!r} has a "
+    ), outcome.err
+
+
+def test_refused_label_of_a_sample_whose_id_is_a_number(mmseq: Run, work: Any) -> None:
+    """Ids are one text, too: 70.0 here is 70 there."""
+    for file in ("vitals", "codes", "samples", "labels", "stages"):
+        path = work.path / "data" / f"{file}.csv"
+        path.write_text(re.sub("^p", "", path.read_text(), flags=re.MULTILINE))
+    splits = {"train": range(50), "validation": range(50, 80)}
+    (work.path / "split.json").write_text(json.dumps({k: [str(i) for i in v] for k, v in splits.items()}))
+    work.edit("toy.yaml", "split: .*", "split: {file: split.json}")
+    work.edit("toy.yaml", ", group: family", "")
+    work.edit("data/labels.csv", r"^(70),(.*),\d?$", r"\1.0,\2,7.0")
+    outcome = mmseq("train", "-c", "toy.yaml")
+    row = work.row("data/labels.csv", "^70.0,")
+    assert outcome.err.startswith(
+        f"{work.path}/data/labels.csv row {row}, sample '70': task 'flags', column high: labels must "
+    ), outcome.err
 
 
 @pytest.mark.parametrize("sample", ["p3", "p70"], ids=["train", "validation"])

@@ -47,6 +47,20 @@ def test_the_plan_counts_labels_not_rows(mmseq: Run, work: Any) -> None:
     assert int(plan) == n_labels < len(rows)
 
 
+def test_the_plan_counts_what_was_dropped(mmseq: Run, work: Any) -> None:
+    options = ("--set", "data.until=50", "--set", "training.monitor=null")
+    outcome = mmseq("train", "-c", "toy.yaml", *SHORT, *options)
+    assert outcome.code == 0
+    late = {}
+    for name in ("vitals", "stages"):
+        rows = (work.path / "data" / f"{name}.csv").read_text().splitlines()[1:]
+        late[name] = sum(float(row.split(",")[1]) > 50 for row in rows)
+    shown = " ".join(outcome.out.split())
+    (vitals,) = re.findall(r"│ vitals .*?│ (\d+) after until", shown)
+    (stages,) = re.findall(r"│ stage .*?│ (?:\d+ before the first step, )?(\d+) kept after until", shown)
+    assert (int(vitals), int(stages)) == (late["vitals"], late["stages"])
+
+
 def test_a_second_run_has_a_folder_of_its_own(mmseq: Run, work: Any) -> None:
     for _ in range(2):
         outcome = mmseq("train", "-c", "toy.yaml", *SHORT, "--output", "a folder")

@@ -20,7 +20,7 @@ def test_counts(build: Callable[..., Store]) -> None:
             "x": [1.0, None, 3.0, None, 5.0, 6.0],
         },
         "y": {"id": ["a", "b", "c"], "y": ["no", "yes", "no"], "n": [1.0, None, 4.0]},
-        "s": {"id": ["a", "c", "c"], "t": [1, 1, 2], "s": [1.0, 2.0, 3.0]},
+        "s": {"id": ["a", "c", "c", "c"], "t": [1, 1, 2, 7], "s": [1.0, 2.0, 3.0, 4.0]},
     }
     plan = Plan(
         {"v": Reading("v", "t", ("x",)), "age": Reading("samples", numbers=("age",))},
@@ -34,9 +34,9 @@ def test_counts(build: Callable[..., Store]) -> None:
     assert found["splits"]["train"] == {"samples": 2, "steps": {"sum": 3, "p50": 1.5, "p99": 1.99, "max": 2}}
     v = found["modalities"]["v"]
     assert (v["events"], v["samples_without"], v["missing"]) == (4, 0.25, {"x": 0.5})
-    assert v["dropped"] == {"of absent samples": 1, "after until": 1}
+    assert v["remarks"] == {"of absent samples": 1, "after until": 1}
     assert found["modalities"]["age"]["missing"] == {"age": 0.25}
-    assert found["tasks"]["y"] == {"dropped": {}, "train": {"no": 1, "yes": 1}, "test": {"no": 1, "yes": 0}}
+    assert found["tasks"]["y"] == {"remarks": {}, "train": {"no": 1, "yes": 1}, "test": {"no": 1, "yes": 0}}
     assert found["tasks"]["n"]["train"] == {"n": {"labels": 1, "min": 1.0, "mean": 1.0, "max": 1.0}}
-    assert found["tasks"]["s"]["dropped"] == {"before the first step": 1}
-    assert found["tasks"]["s"]["test"]["s"]["labels"] == 1
+    assert found["tasks"]["s"]["remarks"] == {"before the first step": 1, "kept after until": 1}
+    assert found["tasks"]["s"]["test"]["s"]["labels"] == 2
