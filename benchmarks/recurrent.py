@@ -1,11 +1,12 @@
 """Training speed of the recurrent cores on ragged samples, against the same PyTorch layer on padded ones.
 
-    python benchmarks/recurrent.py --kinds lstm gru rnn
+    python benchmarks/recurrent.py --kinds lstm gru decay_gru rnn
 
 Forward and backward of one layer in float32, on sequences of lognormal lengths. The padded side gets random
 batches, as a plain data loader gives them. The core gets the same batches (`random`), or those that the
 training order forms (`bucketed`: sorted by length within chunks of 16 batches). All sides take turns on each
 batch, on the same threads. With `--equal` all lengths are the same, so that no side gains by padding less.
+What decay_gru is measured against is a GRU without decay, as PyTorch has no other.
 
 One JSON line a kind: samples per second of each side, and the ratios to padded (median over repeats).
 """
@@ -26,7 +27,7 @@ from mmseq.batch import Timeline, pad
 from mmseq.cores import Core, cores
 
 MEDIAN, P99 = 94, 1_012
-LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "decay_gru": nn.GRU, "rnn": nn.RNN}
 
 
 def lognormal_lengths(n: int, generator: torch.Generator) -> Tensor:
@@ -117,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kinds", nargs="+", choices=sorted(LAYERS), default=["lstm", "gru", "rnn"])
+    parser.add_argument("--kinds", nargs="+", choices=sorted(LAYERS), default=list(LAYERS))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batches", type=int, default=16)
     parser.add_argument("--samples", type=int, default=32, help="in a batch")

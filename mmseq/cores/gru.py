@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmseq.batch import Timeline
 from mmseq.cores import CoreConfig, cores
 from mmseq.cores.gru_function import GruFunction
-from mmseq.cores.layout import Layout
-from mmseq.cores.recurrent import RecurrentCore, RecurrentOptions
+from mmseq.cores.initialise import initialise_chrono
+from mmseq.cores.recurrent import GatedOptions, RecurrentCore
 
 
-class GruConfig(RecurrentOptions, CoreConfig):
+class GruConfig(GatedOptions, CoreConfig):
     """Gated recurrent unit: one state, and gates that keep or renew it."""
 
     kind: Literal["gru"]
@@ -31,27 +32,28 @@ class GruCore(RecurrentCore):
     """
 
     n_gates = 3
+    function = GruFunction
+    kernel: ClassVar[Callable[..., Any] | None] = staticmethod(torch._VF.gru)
 
-    def __init__(self, width: int, *, hidden: int = 64, layers: int = 1, dropout: float = 0.0) -> None:
-        super().__init__(nn.GRU(width, hidden, layers), dropout)
+    def __init__(
+        self,
+        width: int,
+        *,
+        hidden: int = 64,
+        layers: int = 1,
+        dropout: float = 0.0,
+        chrono: int | None = None,
+    ) -> None:
+        rnn = nn.GRU(width, hidden, layers)
+        super().__init__(rnn, dropout)
+        if chrono is not None:
+            initialise_chrono(rnn, chrono)
 
     def cell(
-        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: list[Tensor]
-    ) -> Sequence[Float[Tensor, "row hidden"]]:
+        self,
+        x: Float[Tensor, "step width"],
+        timeline: Timeline,
+        state: list[Tensor],
+        weights: list[Tensor],
+    ) -> Sequence[Float[Tensor, "step hidden"]]:
         return [torch.gru_cell(x, state[0], *weights)]
-
-    def layer(
-        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: list[Tensor]
-    ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
-        running, waiting = state[0].tensor_split([len(where.last)])
-        y = GruFunction.apply(x, running, *weights, where)
-        return y, [torch.cat([y.index_select(0, where.last), waiting])]
-
-    def packed(
-        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
-    ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
-        n_layers = len(weights) // 4
-        y, *end = torch._VF.gru(
-            x, sizes, state[0], weights, True, n_layers, 0.0, torch.is_grad_enabled(), False
-        )
-        return y, end

@@ -1,7 +1,7 @@
 """How recurrent weights begin.
 
 Short runs depend on it: with these weights a textbook LSTM reaches in ten epochs what it misses, on
-some seeds, from PyTorch's uniform ones.
+some seeds, from PyTorch's uniform ones. Where a dependency is longer than some ten steps, `chrono` decides.
 """
 
 from __future__ import annotations
@@ -34,3 +34,20 @@ def initialise_forget_bias(rnn: nn.LSTM, value: float) -> None:
     """
     for layer in range(rnn.num_layers):
         getattr(rnn, f"bias_ih_l{layer}").chunk(4)[1].fill_(value)
+
+
+@torch.no_grad()
+def initialise_chrono(rnn: nn.LSTM | nn.GRU, longest: int) -> None:
+    """Units that remember for as long as dependencies last: the time constants 1 / (1 - σ(b)) of what keeps
+    the state are drawn evenly from [2, longest].
+
+    Keeping bias b ~ log U[1, longest - 1]: the forget gate's of an LSTM, whose input gate gets -b, and the
+    update gate's z of a GRU in the form h_t = (1 - z) ⊙ n + z ⊙ h_{t-1}.
+
+    Source: Tallec and Ollivier 2018, "Can recurrent neural networks warp time?", section 2 and eq. 16.
+    """
+    for layer in range(rnn.num_layers):
+        first, keep, *_ = getattr(rnn, f"bias_ih_l{layer}").chunk(4 if isinstance(rnn, nn.LSTM) else 3)
+        keep.uniform_(1, longest - 1).log_()
+        if isinstance(rnn, nn.LSTM):
+            first.copy_(-keep)

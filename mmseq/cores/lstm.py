@@ -7,20 +7,33 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from mmseq.batch import Timeline
 from mmseq.cores import CoreConfig, cores
-from mmseq.cores.initialise import initialise_forget_bias
+from mmseq.cores.initialise import initialise_chrono, initialise_forget_bias
 from mmseq.cores.layout import Layout
-from mmseq.cores.recurrent import RecurrentCore, RecurrentOptions
+from mmseq.cores.recurrent import GatedOptions, RecurrentCore
 
 
-class LstmConfig(RecurrentOptions, CoreConfig):
+class LstmConfig(GatedOptions, CoreConfig):
     """Long short-term memory: a gated cell beside the hidden state."""
 
     kind: Literal["lstm"]
-    forget_bias: float = Field(1.0, description="the forget gate's first bias; higher remembers longer")
+    forget_bias: float | None = Field(
+        None,
+        description="the forget gate's first bias; higher remembers longer; none: 1, or what `chrono` draws",
+    )
+
+    @model_validator(mode="after")
+    def _one_first_bias(self) -> LstmConfig:
+        if self.forget_bias is not None and self.chrono is not None:
+            raise ValueError(
+                "`forget_bias` and `chrono` both set the forget gate's first bias "
+                f"(got {self.forget_bias:g} and {self.chrono}); leave one of them out"
+            )
+        return self
 
 
 @cores.register(LstmConfig)
@@ -37,21 +50,41 @@ class LstmCore(RecurrentCore):
     parts = ("hidden", "cell")
     n_gates = 4
     keep = 0.75
+    kernel = staticmethod(torch._VF.lstm)
 
     def __init__(
-        self, width: int, *, hidden: int = 64, layers: int = 1, dropout: float = 0.0, forget_bias: float = 1.0
+        self,
+        width: int,
+        *,
+        hidden: int = 64,
+        layers: int = 1,
+        dropout: float = 0.0,
+        chrono: int | None = None,
+        forget_bias: float | None = None,
     ) -> None:
         rnn = nn.LSTM(width, hidden, layers)
         super().__init__(rnn, dropout)
-        initialise_forget_bias(rnn, forget_bias)
+        if chrono is not None:
+            initialise_chrono(rnn, chrono)
+        else:
+            initialise_forget_bias(rnn, 1.0 if forget_bias is None else forget_bias)
 
     def cell(
-        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: list[Tensor]
-    ) -> Sequence[Float[Tensor, "row hidden"]]:
+        self,
+        x: Float[Tensor, "step width"],
+        timeline: Timeline,
+        state: list[Tensor],
+        weights: list[Tensor],
+    ) -> Sequence[Float[Tensor, "step hidden"]]:
         return torch.lstm_cell(x, state, *weights)
 
     def layer(
-        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: list[Tensor]
+        self,
+        x: Float[Tensor, "slot width"],
+        timeline: Timeline,
+        where: Layout,
+        state: list[Tensor],
+        weights: list[Tensor],
     ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
         before = [part[None] for part in state]
         blocks = x.split([duration * rows for duration, rows in where.blocks])
@@ -75,12 +108,3 @@ class LstmCore(RecurrentCore):
                 done.append(part[0, going_on:])
             before = after
         return torch.cat(outputs), [torch.cat(done[::-1]) for done in ended]
-
-    def packed(
-        self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
-    ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
-        n_layers = len(weights) // 4
-        y, *end = torch._VF.lstm(
-            x, sizes, state, weights, True, n_layers, 0.0, torch.is_grad_enabled(), False
-        )
-        return y, end

@@ -1,10 +1,10 @@
-"""What `rnn`, `lstm` and `gru` share: weights, states, layers, and the choice of how to run."""
+"""What `rnn`, `lstm`, `gru` and `decay_gru` share: weights, states, layers, and the choice of how to run."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,17 @@ class RecurrentOptions(BaseModel):
     )
 
 
+class GatedOptions(RecurrentOptions):
+    """Fields that the cores with gates have in common."""
+
+    chrono: int | None = Field(
+        None,
+        ge=2,
+        description="the longest dependency to learn, in steps: units begin with memories of 2 to so many; "
+        "none: all begin with short ones, which suits most samples of up to some hundred steps",
+    )
+
+
 class RecurrentCore(Core):
     """Layers of one recurrence, run in the way that is fastest for the device and the batch.
 
@@ -42,11 +53,15 @@ class RecurrentCore(Core):
         parts: the names of the tensors in the state, each (sample, layer, hidden); the first is the output.
         n_gates: blocks of `hidden` rows in each weight.
         keep: how ragged a block of the layout may be; see `layout`.
+        function: runs a layer over packed rows: (x, begin, where, *weights) → outputs.
+        kernel: PyTorch's call for packed sequences, which is cuDNN's on CUDA; None where it has none.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("hidden",)
     n_gates: ClassVar[int]
     keep: ClassVar[float] = 1.0
+    function: ClassVar[type[torch.autograd.Function]]
+    kernel: ClassVar[Callable[..., Any] | None]
 
     def __init__(self, rnn: nn.RNNBase, dropout: float) -> None:
         super().__init__()
@@ -57,17 +72,27 @@ class RecurrentCore(Core):
 
     @abstractmethod
     def cell(
-        self, x: Float[Tensor, "row width"], state: list[Tensor], weights: list[Tensor]
-    ) -> Sequence[Float[Tensor, "row hidden"]]:
+        self,
+        x: Float[Tensor, "step width"],
+        timeline: Timeline,
+        state: list[Tensor],
+        weights: list[Tensor],
+    ) -> Sequence[Float[Tensor, "step hidden"]]:
         """One step of one layer: the next value of each part."""
 
-    @abstractmethod
     def layer(
-        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: list[Tensor]
+        self,
+        x: Float[Tensor, "slot width"],
+        timeline: Timeline,
+        where: Layout,
+        state: list[Tensor],
+        weights: list[Tensor],
     ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
         """All steps of one layer. States are in the layout's order, exact only where nothing is padded."""
+        running, waiting = state[0].tensor_split([len(where.last)])
+        y = self.function.apply(x, running, where, *weights)
+        return y, [torch.cat([y.index_select(0, where.last), waiting])]
 
-    @abstractmethod
     def packed(
         self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
@@ -76,26 +101,32 @@ class RecurrentCore(Core):
         It is told to train wherever gradients are on: cuDNN's backward pass refuses otherwise, and with
         no dropout of its own there is no other difference.
         """
+        assert self.kernel is not None
+        begin = state if len(state) > 1 else state[0]
+        n_layers, training = len(weights) // 4, torch.is_grad_enabled()
+        y, *end = self.kernel(x, sizes, begin, weights, True, n_layers, 0.0, training, False)
+        return y, end
 
     def forward(
         self, inputs: Float[Tensor, "step width"], timeline: Timeline, state: State | None = None
     ) -> tuple[Float[Tensor, "step hidden"], State]:
         device = inputs.device.type
-        if device != "cuda" and torch.is_autocast_enabled(device):
+        by_cudnn = device == "cuda" and self.kernel is not None
+        if not by_cudnn and torch.is_autocast_enabled(device):
             # In half precision oneDNN's LSTM fails on many CPUs, and a state loses what it gathers slowly.
             with torch.autocast(device, enabled=False):
                 return self.forward(inputs.to(self.rnn.all_weights[0][0].dtype), timeline, state)
         begin = self._begin(inputs, timeline, state)
         if max(timeline.lengths_list, default=0) <= 1:
             outputs, end = self._run_one_step(inputs, timeline, begin)
-        elif device == "cuda":
+        elif by_cudnn:
             outputs, end = self._run_packed(inputs, timeline, begin)
         else:
             outputs, end = self._run_layers(inputs, timeline, begin)
         return outputs, dict(zip(self.parts, end, strict=True)) if timeline.continues else {}
 
     def _weights(self) -> list[list[Tensor]]:
-        """Of each layer: input and recurrent weight, input and recurrent bias."""
+        """Of each layer: input and recurrent weight, input and recurrent bias, and what a core adds."""
         return [[*layer] for layer in self.rnn.all_weights]
 
     def _begin(self, inputs: Tensor, timeline: Timeline, state: State | None) -> list[Tensor]:
@@ -119,7 +150,7 @@ class RecurrentCore(Core):
         before = begin if everyone else [part.index_select(0, timeline.sample) for part in begin]
         layers = []
         for i, weights in enumerate(self._weights()):
-            layers.append(self.cell(x, [part[:, i] for part in before], weights))
+            layers.append(self.cell(x, timeline, [part[:, i] for part in before], weights))
             x = self.dropout[i](layers[-1][0], timeline)
         if not timeline.continues:
             return x, []
@@ -137,7 +168,7 @@ class RecurrentCore(Core):
         x = where.spread(inputs)
         layers = []
         for i, weights in enumerate(self._weights()):
-            x, end = self.layer(x, where, [part[:, i] for part in begin], weights)
+            x, end = self.layer(x, timeline, where, [part[:, i] for part in begin], weights)
             x = self.dropout[i](x, timeline, where.sample)
             layers.append(end)
         if not timeline.continues:

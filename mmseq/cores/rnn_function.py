@@ -20,11 +20,11 @@ class RnnFunction(torch.autograd.Function):
         ctx: Any,
         x: Float[Tensor, "slot width"],
         begin: Float[Tensor, "row hidden"],
+        where: Layout,
         w: Float[Tensor, "hidden width"],
         u: Float[Tensor, "hidden hidden"],
         b: Float[Tensor, "hidden"],
         c: Float[Tensor, "hidden"],
-        where: Layout,
     ) -> Float[Tensor, "slot hidden"]:
         """Runs all steps; `where` pads nothing, and `begin` has a row for each sample with a step."""
         hidden = torch.addmm(b + c, x, w.t())
@@ -49,4 +49,4 @@ class RnnFunction(torch.autograd.Function):
         d_x = d_sum @ w if ctx.needs_input_grad[0] else None
         d_b = d_sum.sum(0)
         d_u = d_sum.t() @ previous(hidden, begin, ctx.where)
-        return d_x, d_hidden[: sizes[0]], d_sum.t() @ x, d_u, d_b, d_b, None
+        return d_x, d_hidden[: sizes[0]], None, d_sum.t() @ x, d_u, d_b, d_b

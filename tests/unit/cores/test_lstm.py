@@ -35,7 +35,7 @@ def test_forget_bias_is_the_total_of_both_vectors(value: float) -> None:
 
 
 def test_forget_bias_is_one_unless_chosen() -> None:
-    assert LstmConfig(kind="lstm").forget_bias == 1.0
+    assert LstmConfig(kind="lstm").forget_bias is None
     assert LstmCore(3).rnn.bias_ih_l0[64:128].tolist() == [1.0] * 64
 
 
