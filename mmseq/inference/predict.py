@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 import torch
@@ -22,6 +23,7 @@ from mmseq.batch.loader import evaluation_loader
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
 from mmseq.run import Run
+from mmseq.store.clock import moments
 
 if TYPE_CHECKING:
     from mmseq.model import Model
@@ -33,7 +35,8 @@ class Predictions:
     """What came out.
 
     Attributes:
-        table: `id`, `time` of the step that the prediction is made at, and each task's columns.
+        table: `id`, `time` of the step that the prediction is made at, as the source has it (a number,
+            or a timestamp in UTC), and each task's columns.
         unknown: by `modality.column`, codes that the training split never had, with their number.
         strays: by modality, rows of ids that no sample has.
     """
@@ -54,7 +57,7 @@ class Predictions:
         ]
 
     def warn(self) -> None:
-        """Warns of all that."""
+        """Warns of everything in `notes`: unknown values, and rows of ids that no sample has."""
         for line in self.notes():
             warnings.warn(line, stacklevel=3)
 
@@ -79,7 +82,6 @@ def predict_stored(
     model.eval()
     device = next(model.parameters()).device
     assembler = Assembler(store, model, tasks=[])
-    place = {name: i for i, name in enumerate(store.ids[samples].tolist())}
     rows, unknown = [], Counter[str]()
     for batch in evaluation_loader(assembler, samples):
         for name, modality in model.modalities.items():
@@ -92,7 +94,7 @@ def predict_stored(
         parameters, _ = model.predict_at(batch, at)
         at = timeline.last if at is None else at
         rows.append(_columns(model, batch.ids, timeline.sample[at], timeline.time[at], parameters))
-    return Predictions(_in_order(rows, place), unknown)
+    return Predictions(_table(rows, store, samples), unknown)
 
 
 def _columns(
@@ -109,13 +111,23 @@ def _columns(
     return columns
 
 
-def _in_order(rows: list[dict[str, np.ndarray]], place: dict[str, int]) -> pa.Table:
-    """One table, samples in the order they were asked for, steps in time."""
-    columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]} if rows else {}
-    if not columns:
+def _table(rows: list[dict[str, np.ndarray]], store: Store, samples: np.ndarray) -> pa.Table:
+    """Samples in the order they were asked for, steps in time, which is told as the source has it."""
+    if not rows:
         return pa.table({"id": pa.array([], pa.string())})
-    order = np.lexsort((columns["time"], np.array([place[i] for i in columns["id"]])))
-    return pa.table({name: pa.array(values[order]) for name, values in columns.items()})
+    columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
+    place = {id: i for i, id in enumerate(store.ids[samples].tolist())}
+    asked = np.array([place[id] for id in columns["id"]])
+    order = np.lexsort((columns["time"], asked))
+    if store.origins is not None:
+        origin = store.origins[samples[asked]]
+        columns["time"] = moments(origin, columns["time"], store.manifest.unit)
+    return pa.table({name: _array(values[order]) for name, values in columns.items()})
+
+
+def _array(values: np.ndarray) -> pa.Array:
+    array = pa.array(values)
+    return array.cast(pa.timestamp("us", "UTC")) if pa.types.is_timestamp(array.type) else array
 
 
 def check_ending(path: Path) -> None:
@@ -139,11 +151,25 @@ def write_table(table: pa.Table, path: Path) -> None:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; name another file") from error
 
 
+def _write_csv(table: pa.Table, path: Path) -> None:
+    pyarrow.csv.write_csv(_with_iso_times(table), path)
+
+
 def _write_jsonl(table: pa.Table, path: Path) -> None:
     with path.open("w") as stream:
-        for row in table.to_pylist():
+        for row in _with_iso_times(table).to_pylist():
             strict = {name: _or_null(value) for name, value in row.items()}
             stream.write(json.dumps(strict, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _with_iso_times(table: pa.Table) -> pa.Table:
+    """Timestamps as text: `2024-02-28T10:00:00Z`, with microseconds where there are any."""
+    for i, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type):
+            clock = table.column(i).cast(pa.timestamp("us"))  # whose clock is UTC
+            words = pc.strftime(clock, "%Y-%m-%dT%H:%M:%SZ")
+            table = table.set_column(i, column.name, pc.replace_substring(words, ".000000Z", "Z"))
+    return table
 
 
 def _or_null(value: Any) -> Any:
@@ -151,4 +177,4 @@ def _or_null(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-_WRITERS = {".csv": pyarrow.csv.write_csv, ".jsonl": _write_jsonl, ".parquet": pyarrow.parquet.write_table}
+_WRITERS = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": pyarrow.parquet.write_table}

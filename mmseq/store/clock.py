@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Float64, Int64, Shaped
+
 from mmseq.errors import DataError
-from mmseq.store.plan import Plan
+from mmseq.store.plan import SECONDS, Plan
 from mmseq.store.raw import Raw
 
 Clock = Literal["number", "moment"]
@@ -38,3 +41,19 @@ def _until_is_moment(plan: Plan, raws: Mapping[str, Raw]) -> bool:
         return isinstance(plan.until, str)
     raw = raws[str(plan.samples)]
     return raw.cells[raw.last(plan.until_column)].kind == "last moment"
+
+
+def moments(
+    origin: Int64[np.ndarray, "row"],
+    time: Float64[np.ndarray, "row"],
+    unit: Literal["seconds", "minutes", "hours", "days"],
+) -> Shaped[np.ndarray, "row"]:
+    """Dates and times in UTC, as datetime64[us]; NaT of a sample without events, which has no origin.
+
+    Args:
+        origin: UTC nanoseconds at which `time` is 0. Without one it is what numpy takes for NaT.
+        time: since the origin; float64 tells microseconds apart over some 200 years.
+        unit: of `time`.
+    """
+    passed = np.rint(time * (SECONDS[unit] * 1e6)).astype("timedelta64[us]")
+    return (origin.view("datetime64[ns]") + passed + np.timedelta64(500, "ns")).astype("datetime64[us]")

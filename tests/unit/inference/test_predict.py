@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmseq.config.experiment import Experiment
+from mmseq.data import prepare
 from mmseq.errors import ConfigError
 from mmseq.fit import fit
-from mmseq.inference.predict import check_ending, predict_stored, write_table
+from mmseq.inference.predict import check_ending, predict, predict_stored, write_table
 from mmseq.model import Model
 from mmseq.store import Store
 
@@ -63,6 +65,48 @@ def test_every_task_has_its_columns(model: Model, store: Store) -> None:
 
 def test_no_samples_give_no_rows(model: Model, store: Store) -> None:
     assert predict_stored(model, store, np.arange(0)).table.num_rows == 0
+
+
+TIMES = [
+    "2024-02-28T23:59:59.5",
+    "2024-03-01T00:00:00",
+    "2024-03-01T00:00:00.000001",
+    "1969-12-31T23:00:00-01:00",
+]
+
+
+@pytest.mark.parametrize("unit", ["seconds", "days"])
+def test_times_of_dated_data_are_dates(unit: str, tmp_path: Path) -> None:
+    """As the source has them, to the microsecond; a sample without any has none."""
+    samples = {"id": ["a", "b", "c"], "y": [1.0, 2.0, 3.0]}
+    events = {"id": ["a", "a", "a", "b"], "t": TIMES, "x": [1.0, 2.0, 3.0, 4.0]}
+    tables = {"samples": samples, "v": events}
+    tree = {
+        "name": "dated",
+        "data": {"source": {"kind": "memory"}, "store": str(tmp_path / "stores")},
+        "timeline": {"unit": unit},
+        "modalities": {"v": {"kind": "numeric", "table": "v", "time": "t", "columns": ["x"]}},
+        "core": {"kind": "gru", "hidden": 2},
+        "tasks": {"y": {"kind": "regression", "table": "samples", "column": "y"}},
+    }
+    experiment = Experiment.model_validate(tree)
+    model = Model(experiment, fit(experiment, prepare(experiment, tables), np.arange(3)))
+    table = predict(model, tables, every_step=True).table
+    assert table.schema.field("time").type == pa.timestamp("us", "UTC")
+    words = [
+        "2024-02-28T23:59:59.500000Z", "2024-03-01T00:00:00Z", "2024-03-01T00:00:00.000001Z",
+        "1970-01-01T00:00:00Z", None,
+    ]  # fmt: skip
+    expected = [None if word is None else datetime.fromisoformat(word) for word in words]
+    assert (table["id"].to_pylist(), table["time"].to_pylist()) == (list("aaabc"), expected)
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        write_table(table, tmp_path / name)
+    assert [row["time"] for row in _read(tmp_path / "out.jsonl")] == words
+    lines = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[1].strip('"') for line in lines] == [word or "" for word in words]
+    assert _read(tmp_path / "out.parquet")[1]["time"] == expected[1]
+    last = predict(model, tables).table["time"].to_pylist()
+    assert last == [expected[2], expected[3], None]
 
 
 TABLE = pa.table({"id": ["ä", 'b,"c'], "level": [1.5, -2.0], "sick": ["yes", "no"]})
