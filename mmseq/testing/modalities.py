@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmseq.batch import Events, Timeline
 from mmseq.encoders import encoders
 from mmseq.errors import DataError
 from mmseq.heads import heads
 from mmseq.modalities import ModalityConfig, modalities
 from mmseq.state import State, map_state
 from mmseq.testing.build import chunks, take_samples
-from mmseq.testing.compare import finite, flatten, require, require_close, require_same
+from mmseq.testing.compare import finite, flatten, gradients, require, require_close, require_same
 from mmseq.testing.events import NEW, WORDS, take_events, take_events_at, tensors_of
 from mmseq.testing.modality_trial import ModalityTrial, Part
 
@@ -38,6 +39,7 @@ def check_modality(config: ModalityConfig, *, seed: int = 0) -> None:
         _check_events,
         _check_outputs,
         _check_empty,
+        _check_gradients,
         _check_specification,
         _check_fit,
         _check_nothing_to_fit,
@@ -189,6 +191,46 @@ def _check_empty(trial: ModalityTrial) -> None:
             good = all(len(value) == 0 for value in ready.values())
             rule, remedy = "no events give no events", "let sizes follow from the inputs"
             require(good, trial.modality, rule, f"{ {k: len(v) for k, v in ready.items()} } came", remedy)
+
+
+def _check_gradients(trial: ModalityTrial) -> None:
+    """Of what it learns: always there, zero where nothing depends on it, and the same in chunks."""
+    if not any(parameter.requires_grad for parameter in trial.modality.parameters()):
+        return
+    alone, there = take_samples(replace(trial.timeline, continues=False), range(trial.timeline.n_samples))
+    full = {k: np.where(np.isnan(v), 1, v) if v.dtype.kind == "f" else v for k, v in trial.arrays.items()}
+    _gradients(trial, trial.make(trial.step, full), [(alone, there)])
+    nothing = take_events(trial.events, torch.zeros(0, dtype=torch.int64))
+    for name, grad in _gradients(trial, nothing, [(alone, there)]).items():
+        good, came = not bool(grad.any()), f"{name} has some"
+        require(good, trial.modality, "no events, no gradient", came, "let values follow from events")
+    expected = _gradients(trial, trial.events, [(alone, there)])
+    rule, remedy = "gradients are finite", "bound what is learned"
+    require(finite(expected), trial.modality, rule, "inf or NaN came", remedy)
+    for name, grad in expected.items():
+        rule, remedy = "every parameter matters", "drop the parameter, or use it"
+        require(bool(grad.any()), trial.modality, rule, f"the gradient of {name} is zero", remedy)
+    if not trial.static:
+        rule = "chunks, the state carried on, give the gradients of the whole"
+        found = _gradients(trial, trial.events, [(part, there) for part, there, _ in _in_chunks(trial, 4)])
+        require_same(found, expected, trial.modality, rule, "keep no weights in the state")
+
+
+def _gradients(
+    trial: ModalityTrial, events: Events, parts: Sequence[tuple[Timeline, torch.Tensor]]
+) -> dict[str, torch.Tensor]:
+    """Of a fixed loss of everything that comes out, over parts of a batch; each must be there."""
+    total, state = torch.zeros((), dtype=torch.float64), None
+    for timeline, where in parts:
+        some, rows = (events, torch.arange(len(events))) if trial.static else take_events_at(events, where)
+        ready, state = trial.modality(some, timeline, state)
+        for value in tensors_of(ready).values():
+            if value.requires_grad:
+                weight = torch.sin(1.0 + rows).double().view(-1, *[1] * (value.ndim - 1))
+                total = total + (value * weight).sum()
+    if total.requires_grad:
+        total.backward()
+    return gradients(trial.modality)
 
 
 def _check_batch(trial: ModalityTrial) -> None:

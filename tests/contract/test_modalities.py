@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseq.batch import CategoryEvents, NumericEvents, Timeline
 from mmseq.modalities import Modality, NextEvent, Stored, modalities
@@ -25,6 +25,7 @@ def test_contract(kind: str, static: bool) -> None:
 
 OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("numeric", {"fill": "mean"}),
+    ("numeric", {"fill": "decay"}),
     ("numeric", {"clip": None, "encoder": {"kind": "mlp", "layers": 2}}),
     ("numeric", {"columns": [], "pivot": {"code": "name", "value": "number"}}),
     ("category", {"min_count": 50}),
@@ -123,6 +124,31 @@ class ChangesRawValues(NumericModality):
         return result
 
 
+class HasIdleParameter(NumericModality):
+    def __init__(self, spec: NumericSpec, *, fill: Any) -> None:
+        super().__init__(spec, fill=fill)
+        self.gain = nn.Parameter(torch.ones(()))
+
+
+class LearnsOnlyWhereSomeIsMissing(HasIdleParameter):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        gain = torch.ones(()) if bool(ready.observed.all()) else self.gain
+        return NumericEvents(ready.step, ready.values * gain, ready.observed, ready.age), after
+
+
+class HasVainParameter(HasIdleParameter):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        return NumericEvents(ready.step, ready.values + 0 * self.gain, ready.observed, ready.age), after
+
+
+class ForgetsOnlyInLearning(HasIdleParameter):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, None if torch.is_grad_enabled() else state)
+        return NumericEvents(ready.step, ready.values * self.gain, ready.observed, ready.age), after
+
+
 class FitsLastChunk(NumericModality):
     @classmethod
     def fit(cls, config: Any, stored: Stored) -> NumericSpec:
@@ -202,6 +228,10 @@ FAULTS: list[tuple[str, type[Modality], str]] = [
     ("numeric", KeepsFloat64, "numbers come out in the model's dtype"),
     ("numeric", DropsEmptyEvents, "one event comes out for each that went in"),
     ("numeric", ChangesRawValues, "raw events are left as they are"),
+    ("numeric", HasIdleParameter, "every trainable parameter gets a gradient.*gain has none"),
+    ("numeric", LearnsOnlyWhereSomeIsMissing, "every trainable parameter gets a gradient.*gain has none"),
+    ("numeric", HasVainParameter, "every parameter matters; the gradient of gain is zero"),
+    ("numeric", ForgetsOnlyInLearning, "the state carried on, give the gradients of the whole"),
     ("numeric", FitsLastChunk, "does not depend on how the values are chunked"),
     ("numeric", FitsNothing, "fitting reads the chunks"),
     ("numeric", KeepsFactsOnClass, "built from the spec alone gives the same"),

@@ -125,11 +125,70 @@ def test_fills_and_ages(fill: Any, filled: list[float]) -> None:
     assert torch.equal(ready.observed, raw().observed)
 
 
-def test_hidden_values_are_never_read() -> None:
+@pytest.mark.parametrize("fill", ["mean", "last", "decay"])
+def test_hidden_values_are_never_read(fill: Any) -> None:
     """Whatever stands where nothing was observed, NaN even, makes no difference."""
     spoiled = NumericEvents(raw().step, torch.where(raw().observed, raw().values, NAN), raw().observed)
-    modality = NumericModality(spec(), fill="mean")
+    modality = NumericModality(spec(), fill=fill)
     assert torch.equal(modality(spoiled, timeline())[0].values, modality(raw(), timeline())[0].values)
+
+
+def decaying(weight: list[float], bias: list[float]) -> NumericModality:
+    modality = NumericModality(spec(), fill="decay").double()
+    with torch.no_grad():
+        modality.decay_weight.copy_(torch.tensor(weight))
+        modality.decay_bias.copy_(torch.tensor(bias))
+    return modality
+
+
+def test_decay_sinks_from_the_last_value_to_the_mean() -> None:
+    """Values are as old as 2 and 8, in steps of typically 2: 1 + δ / scale is 2 and 5."""
+    modality = decaying([2.0, 0.5], [0.0, 0.25])
+    ready, _ = modality(raw(), timeline())
+    second = [2.0**-2, 2.0**-0.5 * math.exp(-0.25)]
+    expected = [[1, 1], second, [5.0**-2, 2], [0, 0]]
+    torch.testing.assert_close(ready.values, torch.tensor(expected, dtype=torch.float64))
+    ready.values[1:].sum().backward()
+    last, logs = torch.tensor(second), torch.tensor([math.log(2)] * 2)
+    weight, bias = -last * logs, -last
+    weight[0] -= math.log(5) / 25
+    bias[0] -= 1 / 25
+    torch.testing.assert_close(modality.decay_weight.grad, weight.double())
+    torch.testing.assert_close(modality.decay_bias.grad, bias.double())
+
+
+def test_without_decay_the_last_value_stays() -> None:
+    """Where what enters the maximum is negative, to the last bit."""
+    (ready, _), (last, _) = (
+        modality(raw(), timeline())
+        for modality in (decaying([0.5, 0.0], [-1.0, 0.0]), NumericModality(spec(), fill="last").double())
+    )
+    assert torch.equal(ready.values, last.values)
+
+
+def test_decay_begins_mild_and_with_a_gradient() -> None:
+    modality = NumericModality(spec(), fill="decay")
+    ready, _ = modality(raw(), timeline())
+    assert 0.8 < float(ready.values[2, 0].detach()) < float(ready.values[1, 0].detach()) < 1
+    ready.values.sum().backward()
+    for parameter in modality.parameters():
+        assert parameter.grad is not None and bool((parameter.grad < 0).all())
+
+
+def test_decay_of_what_is_all_observed_learns_nothing_but_has_gradients() -> None:
+    modality = NumericModality(spec(), fill="decay")
+    full = NumericEvents(raw().step, raw().values, torch.ones(4, 2, dtype=torch.bool))
+    ready, _ = modality(full, timeline())
+    assert torch.equal(ready.values, NumericModality(spec(), fill="last")(full, timeline())[0].values)
+    ready.values.sum().backward()
+    assert all(p.grad is not None and not p.grad.any() for p in modality.parameters())
+
+
+def test_decay_of_static_values_is_the_mean() -> None:
+    modality = NumericModality(spec(static=True), fill="decay")
+    assert not [*modality.parameters()]
+    mean = NumericModality(spec(static=True), fill="mean")
+    assert torch.equal(modality(raw(), timeline())[0].values, mean(raw(), timeline())[0].values)
 
 
 def test_static_values_have_no_past() -> None:
