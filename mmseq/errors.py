@@ -30,6 +30,10 @@ class PluginError(MmseqError):
     exit_code = 3
 
 
+class ComponentError(MmseqError):
+    """A plugin's component failed while it was used."""
+
+
 class CheckpointError(MmseqError):
     """A bundle, checkpoint or store is incomplete, altered or of another version."""
 

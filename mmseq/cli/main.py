@@ -68,11 +68,23 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt as error:
         return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
-    except Exception:
-        traceback.print_exc()
-        print("mmseq: this is a bug in mmseq: please report it with the lines above", file=sys.stderr)
-        return 1
+    except Exception as error:
+        return _tell_unforeseen(error)
     return 0
+
+
+def _tell_unforeseen(error: Exception) -> int:
+    """A plugin's failure is a message; whatever else comes here is a bug of ours, with its traceback."""
+    from mmseq.blame import plugin_error, plugins_in_use
+
+    if told := plugin_error(error):
+        print(told, file=sys.stderr)
+        return told.exit_code
+    traceback.print_exception(error)
+    if plugins := plugins_in_use():
+        print(f"mmseq: does it happen without the plugins, too? ({', '.join(plugins)})", file=sys.stderr)
+    print("mmseq: this is a bug in mmseq: please report it with the lines above", file=sys.stderr)
+    return 1
 
 
 def run() -> None:
