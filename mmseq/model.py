@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import safetensors.torch
 import torch
 from jaxtyping import Float, Int64
 from pydantic import ValidationError
@@ -29,6 +28,7 @@ from mmseq.parts import Parts
 from mmseq.random import hash_name, name_layers
 from mmseq.readouts import readouts
 from mmseq.state import State, part
+from mmseq.tensors import dump_tensors, parse_tensors
 
 N_CLOCK = 2
 SCHEMA = "mmseq model 1"
@@ -85,9 +85,7 @@ class Model(nn.Module):
         write_folder(
             folder,
             {
-                "weights.safetensors": safetensors.torch.save(
-                    {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-                ),
+                "weights.safetensors": dump_tensors(self.state_dict()),
                 "config.json": dump_json(self.experiment.model_dump(mode="json")),
                 "facts.json": dump_json(self.facts.to_json()),
             },
@@ -106,7 +104,7 @@ class Model(nn.Module):
         try:
             experiment = Experiment.model_validate(json.loads(files["config.json"]))
             model = cls(experiment, Facts.from_json(json.loads(files["facts.json"]), experiment))
-            weights = safetensors.torch.load(files["weights.safetensors"])
+            weights = parse_tensors(files["weights.safetensors"])
             model.to(next(iter(weights.values())).dtype)
             model.load_state_dict(weights)
         except (ValueError, KeyError, TypeError, RuntimeError, StopIteration) as error:

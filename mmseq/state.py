@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from torch import Tensor
@@ -26,3 +26,23 @@ def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
         name: map_state(function, value) if isinstance(value, dict) else function(value)
         for name, value in state.items()
     }
+
+
+def flatten(state: State, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a state by their path, such as `core/hidden`."""
+    flat: dict[str, Tensor] = {}
+    for name, value in state.items():
+        flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def unflatten(flat: Mapping[str, Tensor]) -> State:
+    """The inverse of `flatten`, but for parts that hold nothing."""
+    state: State = {}
+    for path, value in flat.items():
+        *parts, last = path.split("/")
+        inner = state
+        for name in parts:
+            inner = inner.setdefault(name, {})
+        inner[last] = value
+    return state

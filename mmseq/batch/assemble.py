@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from jaxtyping import Int64
 
 from mmseq.batch.batch import Batch
 from mmseq.batch.events import Events
-from mmseq.batch.next_step import next_step_target
+from mmseq.batch.next_step import last_before, next_step_target
 from mmseq.batch.order import split
 from mmseq.batch.target import Target
 from mmseq.batch.timeline import Timeline
@@ -22,7 +22,7 @@ from mmseq.random import Noise
 if TYPE_CHECKING:
     from mmseq.heads.next_step import NextEventConfig
     from mmseq.model import Model
-    from mmseq.store import Gathered, Store
+    from mmseq.store import Gathered, Store, Window
 
 
 class Assembler:
@@ -41,70 +41,130 @@ class Assembler:
         self.heads = {task: model.heads[task] for task in tasks}
         self.configs = model.experiment.tasks
         self.vocabularies = {name: store.vocabularies(name) for name in self.modalities}
-        self._whole: tuple[np.ndarray, dict[str, float]] | None = None
+        self._whole: tuple[tuple[bytes, Window | None], dict[str, float]] | None = None
         self.stored_tasks = [task for task in tasks if task in store.tasks]
 
-    def batch(self, samples: Int64[np.ndarray, "member"], seed: int | None = None) -> Batch:
-        """These samples, in this order; with `seed`, dropout is on and draws its masks from it."""
-        gathered = self.store.gather(samples, list(self.modalities), self.stored_tasks)
+    def batch(
+        self, samples: Int64[np.ndarray, "member"], seed: int | None = None, window: Window | None = None
+    ) -> Batch:
+        """These samples, in this order.
+
+        Args:
+            samples: their places in the store.
+            seed: dropout is on, and draws its masks from it; None: it is off.
+            window: the steps [first, last) of each sample; None: all.
+        """
+        return self._batch(samples, seed, window, self._goes_on(samples, window))
+
+    def _goes_on(self, samples: Int64[np.ndarray, "member"], window: Window | None) -> bool:
+        return window is not None and bool((self.store.lengths[samples] > window[1]).any())
+
+    def _batch(
+        self, samples: Int64[np.ndarray, "member"], seed: int | None, window: Window | None, continues: bool
+    ) -> Batch:
+        gathered = self.store.gather(samples, list(self.modalities), self.stored_tasks, window)
         noise = None if seed is None else Noise(seed, torch.from_numpy(samples.astype(np.int64)))
         delta = np.diff(gathered.time, prepend=0.0)
-        delta[gathered.starts[:-1][np.diff(gathered.starts) > 0]] = 0
+        delta[gathered.starts[:-1][np.diff(gathered.starts) > 0]] = 0  # if it goes on, the model knows better
         timeline = Timeline(
             torch.from_numpy(gathered.starts),
             torch.from_numpy(gathered.time),
             torch.from_numpy(delta.astype(np.float32)),
+            continues=continues,
             noise=noise,
         )
         events = {name: self._events(name, gathered) for name in self.modalities}
-        targets = {task: self._target(task, gathered, events) for task in self.heads}
-        return Batch(self.store.ids[samples].tolist(), timeline, events, targets, self._weights(targets))
+        targets = self._targets(samples, gathered, events, window)
+        ids, begin = self.store.ids[samples].tolist(), 0 if window is None else window[0]
+        return Batch(ids, timeline, events, targets, self._weights(targets), begin=begin)
 
-    def micro_batch(self, samples: Int64[np.ndarray, "member"], part: int, parts: int, seed: int) -> Batch:
+    def micro_batch(
+        self,
+        samples: Int64[np.ndarray, "member"],
+        part: int,
+        parts: int,
+        seed: int,
+        window: Window | None = None,
+    ) -> Batch:
         """One of `parts` micro-batches of a global batch, with the label weights of the whole.
 
         Args:
             samples: of the global batch.
             part: which one.
             parts: of how many; each has about as many steps.
-            seed: of the global batch's optimizer step.
+            seed: of the global batch's first optimizer step.
+            window: the steps [first, last) of each sample; None: all.
         """
         if parts == 1:
-            return self.batch(samples, seed)
-        if (
-            self._whole is None or self._whole[0] is not samples
-        ):  # the parts of a batch come one after another
-            self._whole = (samples, self._label_weights(samples))
-        weights = self._whole[1]
+            return self.batch(samples, seed, window)
+        key = (samples.tobytes(), window)
+        if self._whole is None or self._whole[0] != key:  # the parts of a batch come one after another
+            self._whole = (key, self._label_weights(samples, window))
         mine = split(samples, self.store.lengths[samples], parts)[part]
-        return replace(self.batch(mine, seed), weights=weights, share=1 / parts)
+        batch = self._batch(mine, seed, window, self._goes_on(samples, window))
+        return replace(batch, weights=self._whole[1], share=1 / parts)
 
-    def _label_weights(self, samples: Int64[np.ndarray, "member"]) -> dict[str, float]:
+    def _label_weights(self, samples: Int64[np.ndarray, "member"], window: Window | None) -> dict[str, float]:
         """Of a whole global batch, reading only what targets are made of."""
         predicted = [
             cast("NextEventConfig", self.configs[t]).modality
             for t in self.heads
             if t not in self.stored_tasks
         ]
-        gathered = self.store.gather(samples, list(dict.fromkeys(predicted)), self.stored_tasks)
+        gathered = self.store.gather(samples, list(dict.fromkeys(predicted)), self.stored_tasks, window)
         events = {name: self._events(name, gathered) for name in gathered.events}
-        return self._weights({task: self._target(task, gathered, events) for task in self.heads})
+        return self._weights(self._targets(samples, gathered, events, window))
 
     def _events(self, name: str, gathered: Gathered) -> Events:
         rows = gathered.events[name]
         return self.modalities[name].events(torch.from_numpy(rows.step), rows.arrays, self.vocabularies[name])
 
-    def _target(self, task: str, gathered: Gathered, events: Mapping[str, Events]) -> Target:
-        if task not in self.stored_tasks:
-            config = cast("NextEventConfig", self.configs[task])
-            return next_step_target(
-                self.modalities[config.modality],
-                events[config.modality],
-                gathered.starts,
-                gathered.time,
-                own=config.at == "own",
-                previous=self.previous,
-            )
+    def _targets(
+        self,
+        samples: Int64[np.ndarray, "member"],
+        gathered: Gathered,
+        events: Mapping[str, Events],
+        window: Window | None,
+    ) -> dict[str, Target]:
+        targets = {}
+        for task in self.heads:
+            if task in self.stored_tasks:
+                targets[task] = self._stored_target(task, gathered)
+            elif window is None:
+                name = cast("NextEventConfig", self.configs[task]).modality
+                targets[task] = self._next_step(task, gathered, events[name])
+            else:
+                targets[task] = self._next_step_of_window(task, samples, window)
+        return targets
+
+    def _next_step(self, task: str, gathered: Gathered, events: Events, before: Any = None) -> Target:
+        config = cast("NextEventConfig", self.configs[task])
+        return next_step_target(
+            self.modalities[config.modality],
+            events,
+            gathered.starts,
+            gathered.time,
+            own=config.at == "own",
+            previous=self.previous,
+            before=before,
+        )
+
+    def _next_step_of_window(self, task: str, samples: Int64[np.ndarray, "member"], window: Window) -> Target:
+        """The last steps of a window have their next event after it."""
+        name = cast("NextEventConfig", self.configs[task]).modality
+        gathered, more = self.store.gather_ahead(samples, name, window)
+        before = None
+        if self.previous and window[0] and len(samples):
+            before = last_before(self.store, self.modalities[name], name, samples, window[0])
+        target = self._next_step(task, gathered, self._events(name, gathered), before)
+        last = gathered.starts[1:] - 1
+        where = target.where.numpy()
+        inside = ~np.isin(where, last[more])
+        passed = np.searchsorted(last[more], where[inside])
+        target = target.take(torch.from_numpy(np.flatnonzero(inside)))
+        return replace(target, where=torch.from_numpy(where[inside] - passed))
+
+    def _stored_target(self, task: str, gathered: Gathered) -> Target:
         rows = gathered.targets[task]
         encoded = self.heads[task].encode(labels_of(self.store, task, rows.arrays))
         observed = None if encoded.observed is None else torch.from_numpy(encoded.observed)

@@ -23,6 +23,8 @@ class Batch:
         weights: by task, the total label weight of the *global* batch that this one is a part of.
         share: the part of the global batch's optimizer step that this batch stands for; the shares of
             a global batch sum to 1.
+        begin: the place in its sample of each sample's first step; above 0, an earlier batch had the steps
+            before, and its state goes on.
 
     Raises:
         ValueError: there are more or fewer ids than samples.
@@ -34,6 +36,7 @@ class Batch:
     targets: Mapping[str, Target] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     share: float = 1.0
+    begin: int = 0
 
     def __post_init__(self) -> None:
         if len(self.ids) != self.timeline.n_samples:

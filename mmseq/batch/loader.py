@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -12,17 +13,28 @@ from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
 from mmseq.random import hash_key
 
+if TYPE_CHECKING:
+    from mmseq.store import Window
+
 EVALUATION_BATCH = 64
 
 
 @dataclass(frozen=True)
 class Micro:
-    """One micro-batch: a part of the global batch of one optimizer step."""
+    """One micro-batch: a part of the global batch, or of one window of it, of one optimizer step.
+
+    Attributes:
+        step: of the optimizer, at which the global batch begins: all its windows draw the same noise.
+        samples: of the global batch.
+        part, parts: which micro-batch of how many.
+        window: the steps [first, last) of each sample; None: all.
+    """
 
     step: int
     samples: np.ndarray
     part: int = 0
     parts: int = 1
+    window: Window | None = None
 
 
 class Micros(Dataset):
@@ -37,18 +49,33 @@ class Micros(Dataset):
     def __getitem__(self, i: int) -> Batch:
         micro = self.micros[i]
         if self.seed is None:
-            return self.assembler.batch(micro.samples)
-        return self.assembler.micro_batch(
-            micro.samples, micro.part, micro.parts, hash_key(self.seed, micro.step)
-        )
+            return self.assembler.batch(micro.samples, window=micro.window)
+        seed = hash_key(self.seed, micro.step)
+        return self.assembler.micro_batch(micro.samples, micro.part, micro.parts, seed, micro.window)
+
+
+def windows(longest: int, width: int | None) -> Sequence[Window | None]:
+    """The windows of a batch, one after another; a single None where it is taken whole."""
+    if width is None or longest <= width:
+        return [None]
+    return [(first, first + width) for first in range(0, longest, width)]
 
 
 def evaluation_loader(
-    assembler: Assembler, samples: np.ndarray, size: int = EVALUATION_BATCH, workers: int = 0
+    assembler: Assembler,
+    samples: np.ndarray,
+    size: int = EVALUATION_BATCH,
+    workers: int = 0,
+    window: int | None = None,
 ) -> DataLoader:
-    """Each sample once, those of like length together."""
-    order = samples[np.argsort(assembler.store.lengths[samples], kind="stable")]
-    micros = [Micro(0, order[i : i + size]) for i in range(0, len(order), size)]
+    """Each sample once, those of like length together; long ones window after window."""
+    lengths = assembler.store.lengths
+    order = samples[np.argsort(lengths[samples], kind="stable")]
+    micros = [
+        Micro(0, batch, window=part)
+        for batch in (order[i : i + size] for i in range(0, len(order), size))
+        for part in windows(int(lengths[batch].max()), window)
+    ]
     return loader(Micros(assembler, micros, None), workers)
 
 

@@ -12,10 +12,20 @@ from mmseq.batch.target import Target
 
 if TYPE_CHECKING:
     from mmseq.modalities import Modality, NextEvent
+    from mmseq.store import Store
+
+_STEPS_BACK = 4_096  # read at a time, looking for last values
 
 
 def next_step_target(
-    modality: Modality, events: Events, starts: np.ndarray, time: np.ndarray, *, own: bool, previous: bool
+    modality: Modality,
+    events: Events,
+    starts: np.ndarray,
+    time: np.ndarray,
+    *,
+    own: bool,
+    previous: bool,
+    before: np.ndarray | None = None,
 ) -> Target:
     """What comes next after each step that has a later event of the modality.
 
@@ -25,6 +35,7 @@ def next_step_target(
         starts, time: the batch's timeline.
         own: predict only from the modality's own steps.
         previous: also tell the last value known at each step, for the baseline.
+        before: what was known of each sample before its first step here, see `last_before`.
     """
     step = events.step.numpy()
     first = np.flatnonzero(np.diff(step, prepend=-1))
@@ -37,23 +48,67 @@ def next_step_target(
     has_next = np.append(present, len(time))[following] < ends
     where, following = steps[has_next], following[has_next]
     observed = None if merged.observed is None else torch.from_numpy(merged.observed[following])
+    known = None
+    if previous:
+        known = _previous(merged, present, where, starts[sample[where]])
+        if before is not None:
+            known = np.where(np.isnan(known), before[sample[where]], known)
     return Target(
         torch.from_numpy(where),
         torch.from_numpy(merged.value[following]),
         observed,
-        previous=_previous(merged, present, where, starts[sample[where]]) if previous else None,
+        previous=None if known is None else torch.from_numpy(known),
         wait=torch.from_numpy(time[present[following]] - time[where]),
     )
 
 
-def _previous(merged: NextEvent, present: np.ndarray, where: np.ndarray, start: np.ndarray) -> torch.Tensor:
+def last_before(store: Store, modality: Modality, name: str, samples: np.ndarray, step: int) -> np.ndarray:
+    """The last observed value of each column of a modality before a step of each sample; NaN where none.
+
+    Reads backwards, and no further than it has to.
+
+    Args:
+        store, modality, name: whose values.
+        samples: at least one.
+        step: the step, at least 1.
+    """
+    vocabularies = store.vocabularies(name)
+    known = []
+    for sample in samples:
+        end, row = step, None
+        while row is None or (end > 0 and np.isnan(row).any()):
+            window = (max(0, end - _STEPS_BACK), end)
+            rows = store.gather(np.array([sample]), [name], [], window).events[name]
+            events = modality.events(torch.from_numpy(rows.step), rows.arrays, vocabularies)
+            merged = modality.next_event(events, np.flatnonzero(np.diff(rows.step, prepend=-1)))
+            last = _last_rows(merged)
+            row = last if row is None else np.where(np.isnan(row), last, row)
+            end = window[0]
+        known.append(row)
+    return np.stack(known)
+
+
+def _last_rows(merged: NextEvent) -> np.ndarray:
+    """The last observed value of each column; NaN where there is none."""
+    values = merged.value.astype(np.float64)
+    observed = np.ones(values.shape, bool) if merged.observed is None else merged.observed
+    last = np.where(observed, np.arange(len(values))[:, None], -1).max(0, initial=-1)
+    found = (
+        np.take_along_axis(values, np.maximum(last, 0)[None], axis=0)[0]
+        if len(values)
+        else np.zeros(len(last))
+    )
+    return np.where(last >= 0, found, np.nan)
+
+
+def _previous(merged: NextEvent, present: np.ndarray, where: np.ndarray, start: np.ndarray) -> np.ndarray:
     """The last observed value of each column at or before each step of the same sample; NaN where none."""
     if not len(present):
-        return torch.full((len(where), merged.value.shape[1]), torch.nan, dtype=torch.float64)
+        return np.full((len(where), merged.value.shape[1]), np.nan)
     observed = np.ones(merged.value.shape, bool) if merged.observed is None else merged.observed
     last = np.maximum.accumulate(np.where(observed, np.arange(len(present))[:, None], -1), axis=0)
     now = np.searchsorted(present, where, side="right") - 1
     index = np.where((now >= 0)[:, None], last[np.maximum(now, 0)], -1)
     known = (index >= 0) & (present[np.maximum(index, 0)] >= start[:, None])
     value = np.take_along_axis(merged.value, np.maximum(index, 0), axis=0)
-    return torch.from_numpy(np.where(known, value, np.nan).astype(np.float64))
+    return np.where(known, value, np.nan).astype(np.float64)

@@ -50,6 +50,11 @@ class Target:
     def __len__(self) -> int:
         return len(self.where)
 
+    def take(self: TargetType, rows: Int64[Tensor, "row"]) -> TargetType:
+        """Some of the labels."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.index_select(0, rows) for k, v in tensors.items() if v is not None})
+
     def to(self: TargetType, device: Any) -> TargetType:
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device) for k, v in tensors.items() if v is not None})

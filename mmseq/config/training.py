@@ -46,6 +46,11 @@ class TrainingConfig(Section):
 
     epochs: PositiveInt = Field(20, description="passes over the training split")
     batch: BatchConfig = Field(BatchConfig(), description="how samples are grouped")
+    window: PositiveInt | None = Field(
+        None,
+        description="steps that gradients go back at most; longer samples train window after window, their "
+        "state carried on; null: whole samples",
+    )
     accumulation: PositiveInt = Field(1, description="micro-batches a global batch is split into")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="how weights are moved")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")

@@ -159,7 +159,7 @@ class NextStepHead(Head):
             # Rows of which the part observes nothing are no labels of it.
             seen = torch.nonzero((weights > 0).any(1))[:, 0]
             mine = {key: metrics[_join(name, key)] for key in head.metrics()}
-            head.score(mine, own[seen], _rows(part, seen))
+            head.score(mine, own[seen], part.take(seen))
 
 
 def _build(kind: str, spec: dict[str, Any], hidden: int, **options: Any) -> Head:
@@ -185,11 +185,6 @@ def _wait(target: Target) -> Target:
     if target.wait is None:
         raise ValueError("next_step with time: the target has no wait")
     return Target(target.where, target.wait[:, None], weight=target.weight)
-
-
-def _rows(target: Target, index: Tensor) -> Target:
-    fields = {name: value for name, value in vars(target).items() if value is not None}
-    return Target(**{name: value[index] for name, value in fields.items()})
 
 
 def _matrix(x: Float[Tensor, "label ..."]) -> Float[Tensor, "label column"]:

@@ -9,6 +9,7 @@ import torch
 
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import evaluation_loader
+from mmseq.carried import Carried
 from mmseq.data import prepare
 from mmseq.errors import ConfigError
 from mmseq.inference.evaluator import Evaluator
@@ -53,7 +54,8 @@ def evaluate_model(model: Model, store: Store, samples: np.ndarray) -> dict[str,
     device = next(model.parameters()).device
     assembler = Assembler(store, model, tasks=list(model.heads), previous=True)
     evaluator = Evaluator(dict(model.heads.items()))
-    for batch in evaluation_loader(assembler, samples):
-        parameters, _ = model(batch.to(device))
+    carried = Carried()
+    for batch in evaluation_loader(assembler, samples, window=model.experiment.training.window):
+        parameters = carried.run(model, batch.to(device))
         evaluator.update({t: p.cpu() for t, p in parameters.items()}, batch.targets)
     return evaluator.compute()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64, Int64, Integer, Shaped
+from jaxtyping import Bool, Float64, Int64, Integer, Shaped
 
 from mmseq.store.layout import STEP_INDEX, STEP_TIME, index_file, row_file
 from mmseq.store.pick import Place, Shelf
@@ -15,6 +15,10 @@ from mmseq.store.pick import Place, Shelf
 if TYPE_CHECKING:
     from mmseq.store.manifest import RowsEntry
     from mmseq.store.read import Store
+
+
+Window = tuple[int, int]
+"""The steps [first, last) of each sample; a sample may have fewer."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,14 @@ class Gathered:
 
 
 def gather(
-    store: Store, samples: Integer[np.ndarray, "member"], modalities: Sequence[str], tasks: Sequence[str]
+    store: Store,
+    samples: Integer[np.ndarray, "member"],
+    modalities: Sequence[str],
+    tasks: Sequence[str],
+    window: Window | None = None,
 ) -> Gathered:
     """See `Store.gather`."""
-    picker = _Picker(store, np.asarray(samples, np.int64))
+    picker = _Picker(store, np.asarray(samples, np.int64), window)
     return Gathered(
         picker.steps.starts,
         picker.take(picker.steps, STEP_TIME, _NO_TIMES),
@@ -66,28 +74,92 @@ def gather(
     )
 
 
-class _Picker:
-    """Some samples of one store."""
+def gather_ahead(
+    store: Store, samples: Integer[np.ndarray, "member"], name: str, window: Window
+) -> tuple[Gathered, Bool[np.ndarray, "member"]]:
+    """A window, and one step more of each sample: the modality's first one after it, where there is one.
 
-    def __init__(self, store: Store, samples: Int64[np.ndarray, "member"]) -> None:
-        self.store = store
+    Returns:
+        the steps, with the events of this modality alone; and which samples have one more.
+    """
+    picker = _Picker(store, np.asarray(samples, np.int64), window)
+    return picker.ahead(name)
+
+
+class _Picker:
+    """Some samples of one store, or a window of each."""
+
+    def __init__(self, store: Store, samples: Int64[np.ndarray, "member"], window: Window | None) -> None:
+        self.store, self.window = store, window
         self.shelf = Shelf(samples, store.shard_starts)
-        self.steps = self.shelf.place(store.index(STEP_INDEX))
+        index = store.index(STEP_INDEX)
+        self.first, lengths = self.shelf.span(index)
+        first, counts = self.first, lengths
+        if window is not None:
+            skipped = np.minimum(window[0], lengths)
+            first, counts = first + skipped, np.minimum(window[1], lengths) - skipped
+            self.ends = (counts > 0) & (lengths <= window[1])
+        self.steps = self.shelf.place(index, first, counts)
 
     def rows(self, name: str, is_label: bool) -> Rows:
-        entry = self.store.entry(name)
-        place = self.shelf.place(self.store.index(index_file(name)))
+        entry, index = self.store.entry(name), self.store.index(index_file(name))
+        first, counts = self.shelf.span(index)
+        if self.window is not None and entry.timed:
+            begin, end, *_ = self._find(name, first, counts)
+            first, counts = begin, end - begin
+        elif self.window is not None and is_label:
+            counts = counts * self.ends
+        place = self.shelf.place(index, first, counts)
         if entry.timed:
             step = self.steps.starts[:-1].repeat(place.counts)
-            step += self.take(place, row_file(name, "step"), _NO_STEPS)
+            step += self._step_in_window(name, place)
         elif is_label:
             step = (self.steps.starts[1:] - 1).repeat(place.counts)
         else:
             step = np.arange(len(place.counts)).repeat(place.counts)
-        arrays = {
-            part: self.take(place, row_file(name, part), empty) for part, empty in _empty(entry).items()
-        }
-        return Rows(place.starts, step, arrays)
+        return Rows(place.starts, step, self._arrays(name, place))
+
+    def ahead(self, name: str) -> tuple[Gathered, Bool[np.ndarray, "member"]]:
+        """See `gather_ahead`."""
+        index = self.store.index(index_file(name))
+        begin, _, end, following = self._find(name, *self.shelf.span(index))
+        place = self.shelf.place(index, begin, end - begin)
+        more = following >= 0
+        n_steps = self.steps.counts
+        starts = np.concatenate([[0], np.cumsum(n_steps + more)])
+        steps = self.store.index(STEP_INDEX)
+        last = self.shelf.place(steps, self.first + following, more.astype(np.int64))
+        here, there = (self.take(p, STEP_TIME, _NO_TIMES) for p in (self.steps, last))
+        time = np.insert(here, self.steps.starts[1:][more], there)
+        step = np.minimum(self._step_in_window(name, place), n_steps.repeat(place.counts))
+        step += starts[:-1].repeat(place.counts)
+        rows = Rows(place.starts, step, self._arrays(name, place))
+        return Gathered(starts, time, {name: rows}, {}), more
+
+    def _step_in_window(self, name: str, place: Place) -> np.ndarray:
+        step = self.take(place, row_file(name, "step"), _NO_STEPS)
+        return step if self.window is None else step - self.window[0]
+
+    def _find(
+        self, name: str, first: np.ndarray, counts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of each sample: its first row in the window, the first after it, the first after the step that
+        follows the window, and that step, -1 where there is none."""
+        assert self.window is not None
+        file, base = row_file(name, "step"), self.store.index(index_file(name))[self.shelf.first_sample]
+        found = np.empty((len(first), 4), np.int64)
+        for i, (shard, row, n) in enumerate(zip(self.shelf.shard, first - base, counts, strict=True)):
+            steps = self.store.shard(int(shard))[file][row : row + n]
+            # Of the array's own type: a search for others would copy all of it.
+            begin, end = steps.searchsorted(np.array(self.window, steps.dtype))
+            following = steps[end] if end < n else steps.dtype.type(-1)
+            after = steps[end:].searchsorted(following, side="right") + end if end < n else end
+            found[i] = first[i] + begin, first[i] + end, first[i] + after, following
+        return found[:, 0], found[:, 1], found[:, 2], found[:, 3]
+
+    def _arrays(self, name: str, place: Place) -> dict[str, np.ndarray]:
+        empty = _empty(self.store.entry(name))
+        return {part: self.take(place, row_file(name, part), like) for part, like in empty.items()}
 
     def take(self, place: Place, file: str, like: np.ndarray) -> np.ndarray:
         return place.take([self.store.shard(shard)[file] for shard, _ in place.parts], like)

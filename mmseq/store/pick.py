@@ -62,14 +62,23 @@ class Shelf:
         changes = (in_order[1:] != in_order[:-1]).nonzero()[0] + 1
         bounds = [0, *changes.tolist(), len(samples)] if len(samples) else [0]
         self.samples, self.next = samples, samples + 1
-        self.first_sample = first[shard]
+        self.shard, self.first_sample = shard, first[shard]
         self.shards = [(int(in_order[a]), a, b) for a, b in pairwise(bounds)]
 
-    def place(self, index: Index) -> Place:
-        """Finds the rows, given the first row of every sample of the store."""
-        rows = index[self.samples]
-        counts = index[self.next] - rows
-        rows -= index[self.first_sample]  # now within the shard
+    def span(self, index: Index) -> tuple[Index, Index]:
+        """First row of each sample, counted over the store, and how many it has."""
+        first = index[self.samples]
+        return first, index[self.next] - first
+
+    def place(self, index: Index, first: Index, counts: Index) -> Place:
+        """Finds the rows.
+
+        Args:
+            index: first row of every sample of the store.
+            first: the first that is wanted of each sample, counted over the store.
+            counts: how many are.
+        """
+        rows = first - index[self.first_sample]  # now within the shard
         starts = _starts(counts)
         if self.by_shard is None:
             return Place(counts, starts, self._parts(_ranges(rows, counts, starts), starts), None)

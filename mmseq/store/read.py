@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32, Int64, Integer, Shaped
+from jaxtyping import Bool, Int32, Int64, Integer, Shaped
 
-from mmseq.store.gather import Gathered, gather
+from mmseq.store.gather import Gathered, Window, gather, gather_ahead
 from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
 from mmseq.store.manifest import Manifest, RowsEntry, read_manifest
 from mmseq.store.map import check_size, map_npy
@@ -129,17 +129,32 @@ class Store:
         samples: Integer[np.ndarray, "member"],
         modalities: Sequence[str] | None = None,
         tasks: Sequence[str] | None = None,
+        window: Window | None = None,
     ) -> Gathered:
         """Some samples, side by side in this order; any sample may come again.
+
+        Of a window, a timed row is there where its step is, a label of the whole sample where its last
+        step is, and a static event always.
 
         Args:
             samples: their indices.
             modalities: whose events are wanted; None: of all.
             tasks: whose labels are wanted; None: of all.
+            window: the steps [first, last) of each sample that are wanted; None: all.
         """
         modalities = self.modalities if modalities is None else modalities
         tasks = self.tasks if tasks is None else tasks
-        return gather(self, samples, modalities, tasks)
+        return gather(self, samples, modalities, tasks, window)
+
+    def gather_ahead(
+        self, samples: Integer[np.ndarray, "member"], name: str, window: Window
+    ) -> tuple[Gathered, Bool[np.ndarray, "member"]]:
+        """A window, and one step more of each sample: the modality's first one after it, if there is one.
+
+        Returns:
+            the steps, with the events of this modality alone; and which samples have one more.
+        """
+        return gather_ahead(self, samples, name, window)
 
     def chunks(self, name: str, samples: Integer[np.ndarray, "member"]) -> Iterator[dict[str, np.ndarray]]:
         """The arrays of a modality or task over some samples, in the store's order, a part at a time."""

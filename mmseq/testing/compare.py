@@ -7,8 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mmseq.state import State
-
 # A right component differs from itself in another batch or chunking by ≤ 1e-12, a leaking one by ≥ 1e-2.
 TOLERANCE = 1e-10
 
@@ -25,6 +23,8 @@ def require_close(
     """Requires |actual - expected| ≤ tolerance · max(1, |expected|) everywhere."""
     shapes = f"shapes {tuple(actual.shape)} and {tuple(expected.shape)}"
     require(actual.shape == expected.shape, where, rule, shapes, remedy)
+    if expected.dtype == torch.bool:
+        actual, expected = actual.double(), expected.double()
     error = ((actual - expected).abs() / expected.abs().clamp(min=1)).detach()
     worst = float(error.max()) if error.numel() else 0.0
     require(worst <= tolerance, where, rule, f"they differ by {worst:.1e}", remedy)
@@ -55,14 +55,6 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
         assert parameter.grad is not None
         found[name], parameter.grad = parameter.grad, None
     return found
-
-
-def flatten(state: State, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors of a state by their path, such as `core/hidden`."""
-    flat: dict[str, Tensor] = {}
-    for name, value in state.items():
-        flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def finite(values: Mapping[str, Tensor]) -> bool:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 
 from mmseq.batch import Timeline
 from mmseq.cores import Core
-from mmseq.state import State, map_state
-from mmseq.testing.build import chunks, random_timeline, take_samples
-from mmseq.testing.compare import finite, flatten, gradients, require, require_close, require_same
+from mmseq.state import State, flatten, map_state
+from mmseq.testing.build import chunks, random_timeline, take_samples, take_steps
+from mmseq.testing.compare import finite, gradients, require, require_close, require_same
 from mmseq.testing.core_trial import CoreTrial
 
 
@@ -82,7 +81,13 @@ def _check_empty(trial: CoreTrial) -> None:
     """No samples, or samples without steps: nothing comes out, and each parameter gets a zero gradient."""
     for lengths in ((), (0, 0, 0)):
         noise = None if trial.timeline.noise is None else 1
-        timeline = random_timeline(lengths, trial.generator, continues=trial.timeline.continues, noise=noise)
+        timeline = random_timeline(
+            lengths,
+            trial.generator,
+            continues=trial.timeline.continues,
+            noise=noise,
+            marks=trial.core.marks,
+        )
         outputs, _ = trial.core(trial.randn(0, trial.width), timeline)
         rule = f"a batch of {len(lengths)} samples without steps gives outputs (0, hidden), on the graph"
         good = outputs.shape == (0, trial.core.hidden) and outputs.requires_grad == trial.trainable
@@ -171,9 +176,8 @@ def _check_rows(trial: CoreTrial) -> None:
 
 
 def _check_idle(trial: CoreTrial, timeline: Timeline, state: State) -> None:
-    nothing, _ = take_samples(replace(timeline, noise=None), [])
-    starts = torch.zeros(timeline.n_samples + 1, dtype=torch.int64)
-    idle = replace(timeline, starts=starts, time=nothing.time, delta=nothing.delta)
+    nobody = [0] * timeline.n_samples
+    idle, _ = take_steps(timeline, nobody, nobody)
     _, after = trial.run(trial.randn(0, trial.width), idle, state)
     rule, remedy = "rows without a step keep their state", "write only the rows that have a step"
     require_same(flatten(after), flatten(state), trial.core, rule, remedy)

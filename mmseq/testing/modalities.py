@@ -16,9 +16,9 @@ from mmseq.encoders import encoders
 from mmseq.errors import DataError
 from mmseq.heads import heads
 from mmseq.modalities import ModalityConfig, modalities
-from mmseq.state import State, map_state
+from mmseq.state import State, flatten, map_state
 from mmseq.testing.build import chunks, take_samples
-from mmseq.testing.compare import finite, flatten, gradients, require, require_close, require_same
+from mmseq.testing.compare import finite, gradients, require, require_close, require_same
 from mmseq.testing.events import NEW, WORDS, take_events, take_events_at, tensors_of
 from mmseq.testing.modality_trial import ModalityTrial, Part
 

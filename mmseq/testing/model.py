@@ -13,9 +13,9 @@ from mmseq.batch import Batch
 from mmseq.batch.order import split
 from mmseq.model import Model
 from mmseq.random import Dropout, Noise, name_layers
-from mmseq.state import State
+from mmseq.state import State, flatten
 from mmseq.testing.batches import Labels, batch_of, batches_of_steps, idle, without_events
-from mmseq.testing.compare import finite, flatten, gradients, require, require_close, require_same
+from mmseq.testing.compare import finite, gradients, require, require_close, require_same
 
 
 def check_model(model: Model, batch: Batch, *, seed: int = 0) -> None:

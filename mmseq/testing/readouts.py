@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mmseq.batch import Timeline
 from mmseq.readouts import Readout
-from mmseq.state import State
+from mmseq.state import State, flatten
 from mmseq.testing.build import LENGTHS, chunks, random_timeline, take_samples
-from mmseq.testing.compare import finite, flatten, gradients, require, require_close, require_same
+from mmseq.testing.compare import finite, gradients, require, require_close, require_same
 
 
 def check_readout(readout: Readout, hidden: int, *, seed: int = 0) -> None:

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmseq.bundle import dump_json, read_folder, write_folder
+from mmseq.state import State, flatten, unflatten
+from mmseq.tensors import dump_tensors, parse_tensors
 
-SCHEMA = "mmseq checkpoint 1"
+SCHEMA = "mmseq checkpoint 2"
 
 
 @dataclass
@@ -37,39 +38,64 @@ class Progress:
     data: str = ""
 
 
-def save_checkpoint(
-    folder: Path,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    facts: dict[str, Any],
-) -> None:
-    """Writes weights, optimizer state, progress and facts; complete or not at all."""
-    moments = optimizer.state_dict()["state"]
-    tensors = {
-        f"{i}.{name}": value.contiguous() for i, state in moments.items() for name, value in state.items()
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that training needs to go on.
+
+    Attributes:
+        weights: of the model and its balancer.
+        moments: the optimizer's tensors; see `restore_optimizer`.
+        progress: how far it came.
+        facts: what was fitted, as JSON.
+        carried: the states of samples of which only a window has been seen, by their ids.
+    """
+
+    weights: dict[str, Tensor]
+    moments: dict[str, Tensor]
+    progress: Progress
+    facts: dict[str, Any]
+    carried: dict[tuple[str, ...], State]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint; complete or not at all."""
+    carried = {
+        f"{i}/{path}": value
+        for i, state in enumerate(checkpoint.carried.values())
+        for path, value in flatten(state).items()
     }
     write_folder(
         folder,
         {
-            "weights.safetensors": safetensors.torch.save(_contiguous(module.state_dict())),
-            "optimizer.safetensors": safetensors.torch.save(tensors),
-            "progress.json": dump_json(asdict(progress)),
-            "facts.json": dump_json(facts),
+            "weights.safetensors": dump_tensors(checkpoint.weights),
+            "optimizer.safetensors": dump_tensors(checkpoint.moments),
+            "progress.json": dump_json(asdict(checkpoint.progress)),
+            "facts.json": dump_json(checkpoint.facts),
+            "carried.safetensors": dump_tensors(carried),
+            "carried.json": dump_json([list(ids) for ids in checkpoint.carried]),
         },
         SCHEMA,
     )
 
 
-def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Progress, dict[str, Any]]:
-    """Weights, optimizer tensors, progress and facts. Raises CheckpointError where anything is wrong."""
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Reads a checkpoint back. Raises CheckpointError where anything is wrong."""
     files = read_folder(folder, SCHEMA)
-    return (
-        safetensors.torch.load(files["weights.safetensors"]),
-        safetensors.torch.load(files["optimizer.safetensors"]),
+    states = unflatten(parse_tensors(files["carried.safetensors"]))
+    ids = [tuple(some) for some in json.loads(files["carried.json"])]
+    return Checkpoint(
+        parse_tensors(files["weights.safetensors"]),
+        parse_tensors(files["optimizer.safetensors"]),
         Progress(**json.loads(files["progress.json"])),
         json.loads(files["facts.json"]),
+        {some: states[str(i)] for i, some in enumerate(ids)},
     )
+
+
+def moments_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's tensors, by the place of their parameter and their name."""
+    states = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": value for i, state in states.items() for name, value in state.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
@@ -80,7 +106,3 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         index, part = name.split(".", 1)
         state["state"].setdefault(int(index), {})[part] = value
     optimizer.load_state_dict(state)
-
-
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from mmseq.batch.assemble import Assembler
-from mmseq.batch.loader import Micro, Micros, evaluation_loader, loader
+from mmseq.batch.loader import Micro, Micros, evaluation_loader, loader, windows
 from mmseq.batch.order import Order
 from mmseq.config.training import TrainingConfig
+from mmseq.store import Window
 
 
 class Feed(pl.LightningDataModule):
@@ -36,7 +39,7 @@ class Feed(pl.LightningDataModule):
         super().__init__()
         self.assembler, self.order, self.validation = assembler, order, validation
         self.config, self.seed = config, seed
-        sizes = [order.n_batches(epoch) for epoch in range(config.epochs)]
+        sizes = [self._n_steps(epoch) for epoch in range(config.epochs)]
         self.first_steps = np.cumsum([0, *sizes])  # of each epoch, and the number of steps in all
         self.first_epoch = int(np.searchsorted(self.first_steps, step, side="right")) - 1
         self.skipped = step - int(self.first_steps[self.first_epoch])
@@ -50,19 +53,32 @@ class Feed(pl.LightningDataModule):
         assert self.trainer is not None
         return self.batches(self.first_epoch + self.trainer.current_epoch)
 
+    def _n_steps(self, epoch: int) -> int:
+        """Optimizer steps of an epoch."""
+        if self.config.window is None:
+            return self.order.n_batches(epoch)
+        return sum(len(self._windows(samples)) for samples in self.order.epoch(epoch))
+
+    def _windows(self, samples: np.ndarray) -> Sequence[Window | None]:
+        return windows(int(self.assembler.store.lengths[samples].max()), self.config.window)
+
     def batches(self, epoch: int) -> DataLoader:
         """The micro-batches of an epoch of the run, but for those that were trained on before."""
-        skipped = self.skipped if epoch == self.first_epoch else 0
-        parts = self.config.accumulation
-        micros = [
-            Micro(int(self.first_steps[epoch]) + i, samples, part, parts)
-            for i, samples in enumerate(self.order.epoch(epoch))
-            if i >= skipped
-            for part in range(parts)
-        ]
+        skipped = int(self.first_steps[epoch])
+        if epoch == self.first_epoch:
+            skipped += self.skipped
+        step, micros = int(self.first_steps[epoch]), []
+        for samples in self.order.epoch(epoch):
+            first = step
+            for window in self._windows(samples):
+                if step >= skipped:
+                    parts = self.config.accumulation
+                    micros += [Micro(first, samples, part, parts, window) for part in range(parts)]
+                step += 1
         return loader(Micros(self.assembler, micros, self.seed), self.config.workers)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         if not len(self.validation):
             return []
-        return evaluation_loader(self.assembler, self.validation, workers=self.config.workers)
+        workers, window = self.config.workers, self.config.window
+        return evaluation_loader(self.assembler, self.validation, workers=workers, window=window)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmseq.errors import Interrupted
 from mmseq.run import Run
-from mmseq.training.checkpoint import Progress, save_checkpoint
+from mmseq.training.checkpoint import Checkpoint, Progress, moments_of, save_checkpoint
 from mmseq.training.module import TrainingModule
 
 LAST, BEST = "checkpoints/last", "checkpoints/best"
@@ -65,9 +65,10 @@ class Keeper(pl.Callback):
         if module.step == self.progress.step:
             return  # a micro-batch inside a step
         self.progress.step = module.step
-        self.losses.append(module.loss)
-        self.norms.append(module.gradient_norm)
-        if module.step % self.log_every == 0:
+        if module.losses:  # else no label was there to learn from
+            self.losses.append(module.loss)
+            self.norms.append(module.gradient_norm)
+        if module.losses and module.step % self.log_every == 0:
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             self._log_step(module, self.epoch(trainer), lr)
         if self.stop_signal is not None and not trainer.is_last_batch:  # an epoch's end is validated first
@@ -135,8 +136,14 @@ class Keeper(pl.Callback):
             self.say(f"warning: {problem}")
 
     def _save(self, trainer: pl.Trainer, module: Any, name: str = LAST) -> None:
-        facts = module.model.facts.to_json()
-        save_checkpoint(self.run.path / name, module, trainer.optimizers[0], self.progress, facts)
+        checkpoint = Checkpoint(
+            module.state_dict(),
+            moments_of(trainer.optimizers[0]),
+            self.progress,
+            module.model.facts.to_json(),
+            module.carried.states,
+        )
+        save_checkpoint(self.run.path / name, checkpoint)
 
     @contextmanager
     def stopping_when_asked(self) -> Iterator[None]:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from mmseq.balancers import Balancer
 from mmseq.batch import Batch
+from mmseq.carried import Carried
 from mmseq.config.experiment import OptimizerConfig, TrainingConfig
 from mmseq.errors import NumericError
 from mmseq.inference.evaluator import Evaluator
 from mmseq.model import Model
-from mmseq.training.checkpoint import restore_optimizer
+from mmseq.training.checkpoint import Checkpoint, restore_optimizer
 from mmseq.training.schedule import rate
 
 
@@ -29,7 +30,7 @@ class TrainingModule(pl.LightningModule):
         config: the training section.
         total_steps: optimizer steps of the whole run.
         first_step: optimizer steps that were taken before.
-        moments: the optimizer's state at that point.
+        saved: where they were taken to; None: nowhere yet.
     """
 
     def __init__(
@@ -39,12 +40,16 @@ class TrainingModule(pl.LightningModule):
         config: TrainingConfig,
         total_steps: int,
         first_step: int = 0,
-        moments: dict[str, Tensor] | None = None,
+        saved: Checkpoint | None = None,
     ) -> None:
         super().__init__()
         self.model, self.balancer = model, balancer
         self.config, self.total_steps, self.first_step = config, total_steps, first_step
-        self.moments = moments
+        self.moments = None if saved is None else saved.moments
+        self.carried, self.validated = Carried(), Carried()
+        if saved is not None:
+            self.load_state_dict(saved.weights)
+            self.carried.states = dict(saved.carried)
         self.evaluator = Evaluator(dict(model.heads.items()))
         self.losses: dict[str, Tensor] = {}
         self.loss = torch.zeros(())
@@ -58,13 +63,17 @@ class TrainingModule(pl.LightningModule):
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, "label parameter"]]:
         """The parameters of every task at its targets, in the configured precision."""
+        carried = self.carried if self.training else self.validated
         mixed = self.config.precision == "bf16-mixed"
         # Not Lightning's precision plugins: they would round the timeline's float64 times.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            return self.model(batch)[0]
+            return carried.run(self.model, batch)
 
-    def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""]:
+    def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""] | None:
         parameters = self(batch)
+        self.ids.extend(batch.ids)
+        if not any(batch.weights.values()):  # as in a window before the first label: no step is taken
+            return None
         losses = {
             task: head.loss_sum(parameters[task], batch.targets[task]) / (batch.weights[task] or 1.0)
             for task, head in self.model.heads.items()
@@ -80,7 +89,6 @@ class TrainingModule(pl.LightningModule):
             if batch.weights[name]:
                 self.losses[name] = self.losses.get(name, 0) + value.detach()
         self.loss = self.loss + loss.detach()
-        self.ids.extend(batch.ids)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         optimizer = build_optimizer(self.config.optimizer, self.model, self.balancer)

@@ -30,7 +30,7 @@ from mmseq.refused import telling_where
 from mmseq.run import Run
 from mmseq.split import listed_samples, split_samples
 from mmseq.store import Store
-from mmseq.training.checkpoint import Progress, read_checkpoint
+from mmseq.training.checkpoint import Checkpoint, Progress, read_checkpoint
 from mmseq.training.feed import Feed
 from mmseq.training.keeper import BEST, LAST, Keeper
 from mmseq.training.module import TrainingModule
@@ -61,23 +61,28 @@ class Sitting:
             if resume is None
             else listed_samples(resume.splits, store)
         )
-        self.weights: dict[str, torch.Tensor] | None = None
-        self.moments: dict[str, torch.Tensor] | None = None
+        self.saved: Checkpoint | None = None
         if resume is None:
             self.progress = Progress(data=store.manifest.fingerprint)
             facts = fit(experiment, store, self.splits["train"], data)
         else:
             _check_unfinished(resume)
-            self.weights, self.moments, self.progress, saved = read_checkpoint(resume.path / LAST)
+            self.saved = read_checkpoint(resume.path / LAST)
+            self.progress = self.saved.progress
             if self.progress.data != store.manifest.fingerprint:
                 raise ConfigError(
                     f"{resume.path}: the data are not those that training began with; bring them back, or "
                     "start another run with --config"
                 )
-            facts = Facts.from_json(saved, experiment)
+            facts = Facts.from_json(self.saved.facts, experiment)
         self.model = initialise(experiment, facts)
         if self.config.precision == "64-true":
             self.model.double()
+        if self.config.window and not self.model.core.causal:
+            raise ConfigError(
+                f"training.window: needs a causal core; {experiment.core.kind!r} looks at later steps; "
+                "leave the window out, or choose another core"
+            )
         for task in store.tasks:  # a class that only another split has is better known before training
             for samples in self.splits.values():
                 with telling_where(experiment, store, task, samples, data):
@@ -92,8 +97,7 @@ class Sitting:
         if not self.progress.done:  # else it was cut off after the last step, before the model was written
             self._train(module, feed, run, console, callbacks)
         if self.progress.best is not None:
-            weights, *_ = read_checkpoint(run.path / BEST)
-            module.load_state_dict(weights)
+            module.load_state_dict(read_checkpoint(run.path / BEST).weights)
         self.model.eval()
 
     def _train(
@@ -119,17 +123,14 @@ class Sitting:
     def module(self, feed: Feed) -> TrainingModule:
         """What the trainer drives, with the weights and moments that training goes on from."""
         tasks = {task: config.weight for task, config in self.experiment.tasks.items()}
-        module = TrainingModule(
+        return TrainingModule(
             self.model,
             balancers.build(self.experiment.balance, tasks).to(self.model.dtype),
             self.config,
             feed.total_steps,
             self.progress.step,
-            self.moments,
+            self.saved,
         )
-        if self.weights is not None:
-            module.load_state_dict(self.weights)
-        return module
 
     def feed(self) -> Feed:
         """The batches that are still to come."""

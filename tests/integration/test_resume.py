@@ -12,7 +12,8 @@ import pytest
 
 import mmseq
 from mmseq.errors import CheckpointError, ConfigError, Interrupted
-from mmseq.training.keeper import Keeper
+from mmseq.training.checkpoint import read_checkpoint
+from mmseq.training.keeper import LAST, Keeper
 
 
 @pytest.fixture
@@ -32,12 +33,22 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Non
     return arm
 
 
-@pytest.mark.parametrize(("step", "number"), [(9, signal.SIGINT), (12, signal.SIGTERM), (3, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("step", "number", "window"),
+    [(9, signal.SIGINT, None), (12, signal.SIGTERM, None), (3, signal.SIGTERM, None), (4, signal.SIGINT, 5)],
+)
 def test_goes_on_bit_identically(
-    toy: Path, tmp_path: Path, interrupt_after: Any, step: int, number: int
+    toy: Path, tmp_path: Path, interrupt_after: Any, step: int, number: int, window: int | None
 ) -> None:
-    """Six steps an epoch: 9 is amid one, 12 is its end, 3 comes before any validation."""
-    overrides = [f"data.store={tmp_path / 'stores'}", "training.epochs=3"]
+    """Six steps an epoch: 9 is amid one, 12 is its end, 3 comes before any validation.
+
+    With windows, 4 is amid the samples of a batch, whose state the checkpoint carries.
+    """
+    overrides = [
+        f"data.store={tmp_path / 'stores'}",
+        "training.epochs=3",
+        f"training.window={window or 'null'}",
+    ]
     experiment = mmseq.load_config(toy, overrides)
     whole = mmseq.train(experiment, output=tmp_path / "whole")
     interrupt_after(step, number)
@@ -45,6 +56,7 @@ def test_goes_on_bit_identically(
         mmseq.train(experiment, output=tmp_path / "cut")
     assert error.value.exit_code == 128 + number
     run = mmseq.Run(tmp_path / "cut" / "toy")
+    assert bool(read_checkpoint(run.path / LAST).carried) == bool(window)
     with pytest.raises(ConfigError, match="has no model yet"):
         run.model()
     interrupt_after(10_000, number)

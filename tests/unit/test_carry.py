@@ -12,9 +12,8 @@ from torch import Tensor
 from mmseq.batch import Timeline
 from mmseq.carry import align, align_static, clock, hide, latest, since
 from mmseq.fusions import Seen
-from mmseq.state import State
+from mmseq.state import State, flatten
 from mmseq.testing.build import LENGTHS, chunks, random_timeline
-from mmseq.testing.compare import flatten
 from mmseq.testing.events import random_steps
 
 SCALE = 0.7

@@ -25,10 +25,9 @@ from mmseq.fusions import Seen, fusions
 from mmseq.model import SCHEMA, Model
 from mmseq.random import Noise
 from mmseq.readouts import readouts
-from mmseq.state import State, map_state
+from mmseq.state import State, flatten, map_state
 from mmseq.store import Store
 from mmseq.testing.batches import batch_of, batches_of_steps, idle, without_events
-from mmseq.testing.compare import flatten
 from mmseq.testing.model import check_model
 
 MakeExperiment = Callable[..., Experiment]
@@ -83,6 +82,7 @@ def test_contract_of_everything_at_once(make_experiment: MakeExperiment, store: 
     tree = make_experiment().model_dump(mode="json")
     for modality in tree["modalities"].values():
         modality["dropout"] = 0.3
+    tree["modalities"]["vitals"]["fill"] = "decay"
     experiment = make_experiment(
         modalities=tree["modalities"],
         core={"kind": "lstm", "hidden": 5, "layers": 2, "dropout": 0.3},

@@ -12,10 +12,19 @@ from torch import nn
 
 from mmseq.config.experiment import OptimizerConfig
 from mmseq.errors import CheckpointError
-from mmseq.training.checkpoint import Progress, read_checkpoint, restore_optimizer, save_checkpoint
+from mmseq.state import flatten
+from mmseq.training.checkpoint import (
+    Checkpoint,
+    Progress,
+    moments_of,
+    read_checkpoint,
+    restore_optimizer,
+    save_checkpoint,
+)
 from mmseq.training.module import build_optimizer
 
 FACTS = {"time_scale": 2.5, "modalities": {"a": {"mean": [0.1]}}}
+STATE = {"core": {"hidden": torch.ones(2, 1, 3)}, "clock": {"time": torch.tensor([1.5, torch.nan])}}
 PROGRESS = Progress(step=17, best=0.25, best_epoch=3, stale=2)
 
 
@@ -33,22 +42,28 @@ def _step(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
+def _checkpoint(
+    module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress = PROGRESS
+) -> Checkpoint:
+    return Checkpoint(module.state_dict(), moments_of(optimizer), progress, FACTS, {("p1", "p2"): STATE})
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_checkpoint(tmp_path / "last", *_trained(), PROGRESS, FACTS)
+    save_checkpoint(tmp_path / "last", _checkpoint(*_trained()))
     return tmp_path / "last"
 
 
 @pytest.mark.parametrize("kind", ["adamw", "adam", "sgd"])
 def test_goes_on_from_it_bit_identically(tmp_path: Path, kind: Any) -> None:
     module, optimizer = _trained(kind)
-    save_checkpoint(tmp_path / "last", module, optimizer, PROGRESS, FACTS)
-    weights, moments, progress, facts = read_checkpoint(tmp_path / "last")
-    assert (progress, facts) == (PROGRESS, FACTS)
+    save_checkpoint(tmp_path / "last", _checkpoint(module, optimizer))
+    saved = read_checkpoint(tmp_path / "last")
+    assert (saved.progress, saved.facts) == (PROGRESS, FACTS)
     other = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    other.load_state_dict(weights)
+    other.load_state_dict(saved.weights)
     resumed = build_optimizer(OptimizerConfig(kind=kind), other)
-    restore_optimizer(resumed, moments)
+    restore_optimizer(resumed, saved.moments)
     for _ in range(3):
         _step(module, optimizer)
         _step(other, resumed)
@@ -58,7 +73,7 @@ def test_goes_on_from_it_bit_identically(tmp_path: Path, kind: Any) -> None:
 def test_without_moments_the_next_step_is_another(folder: Path) -> None:
     """The moments matter; without them the test above would pass on weights alone."""
     module, optimizer = _trained()
-    weights, *_ = read_checkpoint(folder)
+    weights = read_checkpoint(folder).weights
     other = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     other.load_state_dict(weights)
     fresh = build_optimizer(OptimizerConfig(), other)
@@ -71,6 +86,8 @@ def test_without_moments_the_next_step_is_another(folder: Path) -> None:
 def test_holds_tensors_and_json_alone(folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
+        "carried.json",
+        "carried.safetensors",
         "facts.json",
         "manifest.json",
         "optimizer.safetensors",
@@ -80,14 +97,30 @@ def test_holds_tensors_and_json_alone(folder: Path) -> None:
     assert json.loads((folder / "progress.json").read_text())["step"] == 17
 
 
+def test_states_of_windows_come_back_by_sample(folder: Path) -> None:
+    (ids, state), *rest = read_checkpoint(folder).carried.items()
+    assert ids == ("p1", "p2") and not rest
+    found, expected = flatten(state), flatten(STATE)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[k].nan_to_num(-1), expected[k].nan_to_num(-1)) for k in expected)
+
+
 def test_a_later_one_takes_its_place(folder: Path) -> None:
-    save_checkpoint(folder, *_trained(), Progress(step=18), FACTS)
-    assert read_checkpoint(folder)[2] == Progress(step=18)
+    save_checkpoint(folder, _checkpoint(*_trained(), Progress(step=18)))
+    assert read_checkpoint(folder).progress == Progress(step=18)
     assert [path.name for path in folder.parent.iterdir()] == ["last"]
 
 
 @pytest.mark.parametrize(
-    "name", ["weights.safetensors", "optimizer.safetensors", "progress.json", "facts.json"]
+    "name",
+    [
+        "weights.safetensors",
+        "optimizer.safetensors",
+        "progress.json",
+        "facts.json",
+        "carried.safetensors",
+        "carried.json",
+    ],
 )
 @pytest.mark.parametrize("damage", ["flip", "short", "missing"])
 def test_damaged_files_are_refused_by_name(folder: Path, name: str, damage: str) -> None:
@@ -106,6 +139,6 @@ def test_damaged_files_are_refused_by_name(folder: Path, name: str, damage: str)
 
 def test_a_model_is_not_a_checkpoint(folder: Path) -> None:
     path = folder / "manifest.json"
-    path.write_text(path.read_text().replace("mmseq checkpoint 1", "mmseq model 1"))
-    with pytest.raises(CheckpointError, match="needs schema 'mmseq checkpoint 1'; found 'mmseq model 1'"):
+    path.write_text(path.read_text().replace("mmseq checkpoint 2", "mmseq model 1"))
+    with pytest.raises(CheckpointError, match="needs schema 'mmseq checkpoint 2'; found 'mmseq model 1'"):
         read_checkpoint(folder)

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from mmseq.carried import Carried
 from mmseq.errors import Interrupted
 from mmseq.run import Run
 from mmseq.training.checkpoint import Progress, read_checkpoint
@@ -44,7 +45,8 @@ class Module(TrainingModule):
         pl.LightningModule.__init__(self)
         self.weight = nn.Parameter(torch.zeros(2))
         self.model = SimpleNamespace(facts=SimpleNamespace(to_json=dict))
-        self.losses, self.loss, self.gradient_norm = {}, torch.tensor(1.5), torch.tensor(1.0)
+        self.losses, self.loss = {"task": torch.tensor(1.5)}, torch.tensor(1.5)
+        self.gradient_norm, self.carried = torch.tensor(1.0), Carried()
         self.evaluator = SimpleNamespace(compute=self._report)
 
     def _report(self) -> dict[str, Any]:
@@ -104,8 +106,8 @@ def test_keeps_the_best_epoch(tmp_path: Path, direction: str, values: list[float
         _epoch(keeper, trainer, module, value)
     progress = keeper.progress
     assert (progress.best, progress.best_epoch, progress.stale) == (values[1], 1, 1)
-    assert read_checkpoint(tmp_path / BEST)[0]["weight"].tolist() == [1, 1]
-    assert read_checkpoint(tmp_path / LAST)[0]["weight"].tolist() == [2, 2]
+    assert read_checkpoint(tmp_path / BEST).weights["weight"].tolist() == [1, 1]
+    assert read_checkpoint(tmp_path / LAST).weights["weight"].tolist() == [2, 2]
 
 
 def test_no_value_is_never_the_best(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_patience_ends_training(tmp_path: Path) -> None:
         _epoch(keeper, trainer, module, value)
         stops.append(trainer.should_stop)
     assert stops == [False, False, True]
-    assert read_checkpoint(tmp_path / LAST)[2].done
+    assert read_checkpoint(tmp_path / LAST).progress.done
 
 
 def test_the_last_epoch_is_done_and_epochs_go_on_from_earlier_sittings(tmp_path: Path) -> None:
@@ -149,8 +151,17 @@ def test_logs_every_so_many_steps_and_once_a_step(tmp_path: Path) -> None:
     assert [(row["step"], row["metric"], row["value"]) for row in rows] == [
         (step, metric, value)
         for step in ("2", "4")
-        for metric, value in (("loss", "1.5"), ("gradient_norm", "1"), ("lr", "0.1"))
+        for metric, value in (("loss", "1.5"), ("gradient_norm", "1"), ("lr", "0.1"), ("loss", "1.5"))
     ]
+
+
+def test_a_step_without_labels_is_no_step(tmp_path: Path) -> None:
+    keeper, module = _keeper(tmp_path), Module()
+    module.losses, module.loss = {}, torch.tensor(0.0)
+    module.step = 1
+    keeper.on_train_batch_end(Trainer(module), module)
+    assert keeper.progress.step == 1 and not keeper.losses and not keeper.norms
+    assert not (tmp_path / "metrics.csv").exists()
 
 
 def test_a_stop_amid_an_epoch_is_at_once_and_at_its_end_after_validation(tmp_path: Path) -> None:
@@ -163,11 +174,11 @@ def test_a_stop_amid_an_epoch_is_at_once_and_at_its_end_after_validation(tmp_pat
     with pytest.raises(Interrupted, match=r"interrupted after step 4; .* `mmseq train --resume ") as error:
         _epoch(keeper, trainer, module, 1.0)
     assert error.value.exit_code == 143
-    assert read_checkpoint(tmp_path / LAST)[2].best == 1.0
+    assert read_checkpoint(tmp_path / LAST).progress.best == 1.0
     module.step, trainer.is_last_batch = 5, False
     with pytest.raises(Interrupted, match="interrupted after step 5"):
         keeper.on_train_batch_end(trainer, module)
-    assert read_checkpoint(tmp_path / LAST)[2].step == 5
+    assert read_checkpoint(tmp_path / LAST).progress.step == 5
 
 
 def test_a_stop_after_the_last_step_changes_nothing(tmp_path: Path) -> None:

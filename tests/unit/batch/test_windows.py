@@ -1,0 +1,126 @@
+"""A batch window after window: the same labels, outputs and last values as the whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from mmseq.batch import Batch, Target
+from mmseq.batch.assemble import Assembler
+from mmseq.batch.loader import windows
+from mmseq.carried import Carried
+from mmseq.config.experiment import Experiment
+from mmseq.fit import fit
+from mmseq.model import Model
+from mmseq.store import Store
+
+SAMPLES = np.arange(14)
+WIDTHS = [1, 3, 4, 50]
+
+
+@pytest.fixture(scope="module")
+def model(experiment: Experiment, store: Store) -> Model:
+    torch.manual_seed(0)
+    return Model(experiment, fit(experiment, store, np.arange(36))).double().eval()
+
+
+@pytest.fixture(scope="module")
+def assembler(model: Model, store: Store) -> Assembler:
+    return Assembler(store, model, tasks=list(model.heads), previous=True)
+
+
+def _parts(assembler: Assembler, width: int, seed: int | None = None) -> list[Batch]:
+    longest = int(assembler.store.lengths[SAMPLES].max())
+    return [assembler.batch(SAMPLES, seed, window) for window in windows(longest, width)]
+
+
+Key = tuple[int, int, int]
+
+
+def _labels(batch: Batch, task: str) -> dict[Key, Target]:
+    """Each label by its sample, its place in it, and which of the labels there it is."""
+    target, timeline = batch.targets[task], batch.timeline
+    sample = timeline.sample[target.where]
+    place = target.where - timeline.starts[sample] + batch.begin
+    labels: dict[Key, Target] = {}
+    seen: Counter[tuple[int, int]] = Counter()
+    for i, at in enumerate(zip(sample.tolist(), place.tolist(), strict=True)):
+        labels[(*at, seen[at])] = target.take(torch.tensor([i]))
+        seen[at] += 1
+    return labels
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_has_each_label_once(assembler: Assembler, width: int) -> None:
+    whole, parts = assembler.batch(SAMPLES), _parts(assembler, width)
+    for task in whole.targets:
+        expected = _labels(whole, task)
+        assert len(expected) == len(whole.targets[task]) > 0
+        found: dict[Key, Target] = {}
+        for part in parts:
+            labels = _labels(part, task)
+            assert not found.keys() & labels.keys()
+            found |= labels
+        assert found.keys() == expected.keys(), task
+        for key, label in expected.items():
+            for name in ("value", "observed", "previous", "wait"):
+                a, b = getattr(found[key], name), getattr(label, name)
+                if name == "observed":  # None: all are
+                    a, b = (torch.ones_like(label.value).bool() if x is None else x for x in (a, b))
+                assert (a is None) == (b is None), (task, name)
+                if b is not None:
+                    torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+        weight = sum(part.weights[task] for part in parts)
+        assert weight == pytest.approx(whole.weights[task])
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_gives_what_the_whole_gives(model: Model, assembler: Assembler, width: int, seed: int | None) -> None:
+    whole = assembler.batch(SAMPLES, seed)
+    expected, _ = model(whole)
+    carried, found = Carried(), []
+    parts = _parts(assembler, width, seed)
+    for part in parts:
+        found.append((part, carried.run(model, part)))
+    assert not carried.states  # the last window hands nothing on
+    for task in expected:
+        places = list(_labels(whole, task))
+        rows = dict(zip(places, expected[task], strict=True))
+        for part, outputs in found:
+            for key, row in zip(_labels(part, task), outputs[task], strict=True):
+                torch.testing.assert_close(row, rows.pop(key), rtol=0, atol=1e-10)
+        assert not rows
+
+
+def test_no_gradient_goes_back_to_an_earlier_window(model: Model, assembler: Assembler) -> None:
+    first, second, *_ = _parts(assembler, 3)
+    carried = Carried()
+    carried.run(model, first)
+    (state,) = carried.states.values()
+    assert not state["core"]["hidden"].requires_grad
+    outputs = carried.run(model, second)
+    assert outputs["sick"].requires_grad
+
+
+def test_a_window_without_the_one_before_is_an_error(model: Model, assembler: Assembler) -> None:
+    with pytest.raises(KeyError):
+        Carried().run(model, _parts(assembler, 3)[1])
+
+
+def test_parts_of_a_global_batch_go_on_together(model: Model, assembler: Assembler) -> None:
+    """A part whose samples have all ended still hands on, as long as another part goes on."""
+    longest = int(assembler.store.lengths[SAMPLES].max())
+    carried = Carried()
+    total = dict.fromkeys(model.heads, 0)
+    for window in windows(longest, 3):
+        for part in range(6):
+            batch = assembler.micro_batch(SAMPLES, part, 6, 1, window)
+            carried.run(model, batch)
+            for task, target in batch.targets.items():
+                total[task] += len(target)
+    assert not carried.states
+    assert total == {task: len(t) for task, t in assembler.batch(SAMPLES).targets.items()}
