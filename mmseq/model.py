@@ -18,7 +18,7 @@ from mmseq.carry import align, align_static, changes, clock, go_on, hide
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
 from mmseq.encoders import Encoder, encoders
-from mmseq.errors import CheckpointError, PluginError
+from mmseq.errors import CheckpointError, ConfigError, PluginError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
 from mmseq.heads import Head, heads
@@ -165,6 +165,29 @@ class Model(nn.Module):
             for task, head in self.heads.items()
         }
         return parameters, after
+
+    @torch.no_grad()
+    def begin(self, n_samples: int) -> State:
+        """The state of samples of which nothing is known yet.
+
+        Raises:
+            ConfigError: the core is not causal, so that nothing can go on from a state.
+        """
+        if not self.core.causal:
+            raise ConfigError(
+                f"core: only a causal one can go on from a state; {self.experiment.core.kind!r} looks at later "
+                "steps; train with another core to stream or generate"
+            )
+        like = next(self.parameters())
+        none = torch.zeros(0, dtype=torch.int64)
+        timeline = Timeline(
+            torch.zeros(n_samples + 1, dtype=torch.int64),
+            torch.zeros(0, dtype=torch.float64),
+            torch.zeros(0),
+            continues=True,
+        )
+        events = {name: modality.parse(none, []) for name, modality in self.modalities.items()}
+        return self.trunk(Batch([""] * n_samples, timeline, events).to(like.device))[2]
 
     def trunk(
         self, batch: Batch, state: State | None = None, at: Int64[Tensor, "query"] | None = None
