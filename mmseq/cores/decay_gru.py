@@ -16,7 +16,7 @@ from mmseq.cores.gru import GruCore
 from mmseq.cores.layout import Layout
 from mmseq.cores.recurrent import GatedOptions
 
-_SCALES = (1e-3, 1e6)  # in the timeline's unit: a millisecond in seconds to eleven days in seconds
+_SCALES = (1e-3, 1e6)  # in the timeline's unit; of seconds, a millisecond to eleven days
 _FIRST_WEIGHT = 0.03  # of what is a million scales old, two thirds are left
 
 

@@ -39,7 +39,7 @@ class GatedOptions(RecurrentOptions):
         None,
         ge=2,
         description="the longest dependency to learn, in steps: units begin with memories of 2 to so many; "
-        "none: all begin with short ones, which suits most samples of up to some hundred steps",
+        "none: all begin with memories of a few steps",
     )
 
 
