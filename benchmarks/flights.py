@@ -24,8 +24,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.metrics import f1_score, r2_score, roc_auc_score
 
 import mmseq
+from mmseq.config.splits import SPLITS
 from mmseq.random import permutation
-from mmseq.split import SPLITS
 from mmseq.store import Store
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,6 @@ disk, and renamed. Nothing in it is ever unpickled or imported.
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmseq.disk import digest, sync
 from mmseq.errors import CheckpointError
 
 MANIFEST = "manifest.json"
@@ -31,15 +31,15 @@ def write_folder(folder: Path, files: Mapping[str, bytes], schema: str) -> None:
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    digests = {name: _digest(content) for name, content in files.items()}
-    manifest = dump_json({"schema": schema, "files": digests})
+    entries = {name: _entry(content) for name, content in files.items()}
+    manifest = dump_json({"schema": schema, "files": entries})
     try:
         for name, content in {**files, MANIFEST: manifest}.items():
             with (aside / name).open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-        _sync(aside)
+        sync(aside)
         _replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -51,7 +51,7 @@ def _replace(aside: Path, folder: Path) -> None:
         folder.rename(old)
     aside.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def _end_replacement(folder: Path) -> None:
@@ -60,15 +60,6 @@ def _end_replacement(folder: Path) -> None:
         for old in folder.parent.glob(f".{glob.escape(folder.name)}.*.old"):
             old.rename(folder)
             return
-
-
-def _sync(directory: Path) -> None:
-    """Waits until the names in a directory are on disk."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_folder(folder: Path, schema: str) -> dict[str, bytes]:
@@ -91,7 +82,7 @@ def read_folder(folder: Path, schema: str) -> dict[str, bytes]:
                 "it was cut short or altered: copy it again"
             )
         files[name] = path.read_bytes()
-        if _digest(files[name]) != expected:
+        if _entry(files[name]) != expected:
             raise CheckpointError(f"{path}: its sha256 is not the manifest's; it was altered: copy it again")
     return files
 
@@ -126,5 +117,5 @@ def _manifest(folder: Path, schema: str) -> dict[str, Any]:
     return files
 
 
-def _digest(content: bytes) -> dict[str, Any]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": digest(content)}

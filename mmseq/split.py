@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from mmseq.config.experiment import SplitConfig
+from mmseq.config.splits import SPLITS
 from mmseq.errors import DataError
 from mmseq.random import permutation
 from mmseq.registry import did_you_mean
@@ -18,7 +19,6 @@ from mmseq.store.groups import straddling
 if TYPE_CHECKING:
     from mmseq.store import Store
 
-SPLITS = ("train", "validation", "test")
 Split = dict[str, Int64[np.ndarray, "_member"]]
 
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmseq.cli._options import Plugin
-
-
-class Split(StrEnum):
-    """Which samples."""
-
-    train = "train"
-    validation = "validation"
-    test = "test"
+from mmseq.config.splits import SplitName
 
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    split: Annotated[Split, typer.Option(help="Samples to evaluate on.")] = Split.validation,
+    split: Annotated[SplitName, typer.Option(help="Samples to evaluate on.")] = SplitName.validation,
     plugin: Plugin = [],  # noqa: B006 – typer reads the default, nobody changes it
 ) -> None:
     """Show every task's metrics beside its baseline, and keep them and the predictions in the run.

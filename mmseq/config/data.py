@@ -10,9 +10,8 @@ from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, field_
 
 from mmseq.config.paths import YamlPath
 from mmseq.config.section import Section
+from mmseq.config.splits import SPLITS
 from mmseq.sources import SourceConfig, sources
-
-_FRACTIONS = ("train", "validation", "test")
 
 
 class SplitConfig(Section):
@@ -33,11 +32,11 @@ class SplitConfig(Section):
     def _one_way(self) -> SplitConfig:
         if self.column and self.file:
             raise ValueError("has both `column` and `file`; keep one")
-        total = sum(getattr(self, name) for name in _FRACTIONS)
+        total = sum(getattr(self, name) for name in SPLITS)
         if not (self.column or self.file) and abs(total - 1) > 1e-9:
-            shares = " + ".join(f"{name} {getattr(self, name):g}" for name in _FRACTIONS)
+            shares = " + ".join(f"{name} {getattr(self, name):g}" for name in SPLITS)
             raise ValueError(f"fractions must add up to 1; came {shares} = {total:g}; set all three")
-        if (self.column or self.file) and (idle := self._changed(*_FRACTIONS, "seed")):
+        if (self.column or self.file) and (idle := self._changed(*SPLITS, "seed")):
             raise ValueError(f"a column or a file divides the samples, not {', '.join(idle)}; leave that out")
         return self
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mmseq.disk import digest, digest_file
 from mmseq.errors import CheckpointError
 from mmseq.store.layout import MANIFEST, MANIFEST_DIGEST
-from mmseq.store.npy import digest
 from mmseq.store.plan import SCHEMA
 
 REMEDY = "delete the store and prepare again"
@@ -93,13 +93,13 @@ class Manifest(_Part):
 
 
 def file_entry(path: Path) -> File:
-    return File(size=path.stat().st_size, sha256=digest(path))
+    return File(size=path.stat().st_size, sha256=digest_file(path))
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
     """Writes it, and its own digest as `sha256sum -c` reads it."""
     (root / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (root / MANIFEST_DIGEST).write_text(f"{digest(root / MANIFEST)}  {MANIFEST}\n", encoding="utf-8")
+    (root / MANIFEST_DIGEST).write_text(f"{digest_file(root / MANIFEST)}  {MANIFEST}\n", encoding="utf-8")
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -116,7 +116,7 @@ def read_manifest(root: Path) -> Manifest:
         raise CheckpointError(
             f"{error.filename}: a store needs this file; {error.strerror}; {REMEDY}"
         ) from error
-    if said != f"{digest(path)}  {MANIFEST}\n".encode():
+    if said != f"{digest(content)}  {MANIFEST}\n".encode():
         raise CheckpointError(f"{path}: must be as {MANIFEST_DIGEST} says; it was altered; {REMEDY}")
     raw = json.loads(content)
     if raw.get("schema_version") != SCHEMA:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import mmap
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy_format
 
+from mmseq.disk import digest
 from mmseq.errors import CheckpointError
 from mmseq.store.manifest import REMEDY, File
 from mmseq.store.npy import HEADER
@@ -33,7 +33,7 @@ def map_npy(path: Path, file: File, *, is_new: bool) -> np.ndarray:
     check_size(path, file)
     with path.open("rb") as opened:
         content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-    if is_new and hashlib.sha256(content).hexdigest() != file.sha256:
+    if is_new and digest(content) != file.sha256:
         raise CheckpointError(
             f"{path}: must have the sha256 that the manifest says; it was altered; {REMEDY}"
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +54,3 @@ def write_npy(path: Path, array: np.ndarray) -> None:
     """A whole array as a `.npy` file."""
     with NpyWriter(path, array.dtype, array.shape[1:]) as writer:
         writer.append(array)
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Has the disk hold a file's or folder's contents."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import duckdb
 
+from mmseq.disk import sync
 from mmseq.errors import ConfigError, DataError
 from mmseq.sources import Source
 from mmseq.store.build import build
 from mmseq.store.layout import MANIFEST
 from mmseq.store.locate import first_lines
-from mmseq.store.npy import sync
 from mmseq.store.plan import Plan, fingerprint, with_samples
 from mmseq.store.query import database
 from mmseq.store.read import Store

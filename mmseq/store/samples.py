@@ -10,6 +10,7 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 from jaxtyping import Int32, Num, Shaped
 
+from mmseq.config.splits import SPLITS
 from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
 from mmseq.sources import Source
@@ -20,8 +21,6 @@ from mmseq.store.locate import rows_of
 from mmseq.store.plan import Plan
 from mmseq.store.query import first_column, first_row, only_row
 from mmseq.store.raw import Raw
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from mmseq.config.experiment import SplitConfig
+from mmseq.config.splits import SPLITS
 from mmseq.errors import DataError
-from mmseq.split import SPLITS, Split, split_samples
+from mmseq.split import Split, split_samples
 
 
 @dataclass

@@ -68,7 +68,7 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "hidden: 128",
             "hiden: 1, hidden: 128",
             "hiden:",
-            "core.hiden: unknown key; known: kind, hidden, layers, dropout, forget_bias; did you "
+            "core.hiden: unknown key; known: kind, hidden, layers, dropout, chrono, forget_bias; did you "
             "mean 'hidden'?",
         ),
         (

@@ -26,6 +26,7 @@ def tables() -> dict[str, dict[str, Any]]:
             "id": ids,
             "split": ["train", "validation", "test", "train"] * 5,
             "ward": ["n", "s"] * 10,
+            "family": ["f", "g", "h", "f"] * 5,
         },
         "vitals": {"id": names, "t": rng.random(100), "hr": rng.normal(size=100), "bp": rng.normal(size=100)},
         "labs": {
@@ -55,7 +56,7 @@ PLAN = Plan(
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
     def build(given: Any = None, plan: Plan = PLAN, shard_events: int = 60, **options: Any) -> Store:
-        source = MemorySource(given or tables(), id="id", group=options.pop("group", "ward"))
+        source = MemorySource(given or tables(), id="id", group=options.pop("group", "family"))
         return prepare(plan, source, tmp_path / "stores", shard_events=shard_events, **options)
 
     return build

@@ -72,8 +72,8 @@ def test_facts(build: Build) -> None:
     store = build()
     assert len(store) == 20
     assert store.ids.tolist() == [f"p{i}" for i in range(20)]
-    assert store.groups.tolist() == [0, 1] * 10
-    assert store.group_names == ["n", "s"]
+    assert store.groups.tolist() == [0, 1, 2, 0] * 5
+    assert store.group_names == ["f", "g", "h"]
     assert store.splits.tolist() == ["train", "validation", "test", "train"] * 5
     assert store.tasks == ["y"]
     assert store.columns("labs") == ("a", "b", "c")
