@@ -25,10 +25,9 @@ from mmseq.fusions import Seen, fusions
 from mmseq.model import SCHEMA, Model
 from mmseq.random import Noise
 from mmseq.readouts import readouts
-from mmseq.state import State, map_state
+from mmseq.state import State, flatten, map_state
 from mmseq.store import Store
 from mmseq.testing.batches import batch_of, batches_of_steps, idle, without_events
-from mmseq.testing.compare import flatten
 from mmseq.testing.model import check_model
 
 MakeExperiment = Callable[..., Experiment]
