@@ -21,7 +21,7 @@ def test_contract(kind: str) -> None:
     check_core(cores.build(cores.config_class(kind)(kind=kind), 5), 5)
 
 
-@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "decay_gru"])
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "decay_gru", "min_gru", "min_lstm", "lru"])
 def test_contract_of_several_layers_with_dropout(kind: str) -> None:
     torch.manual_seed(0)
     config = cores.config_class(kind)(kind=kind, hidden=6, layers=3, dropout=0.4)
