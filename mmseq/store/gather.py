@@ -46,7 +46,7 @@ class Gathered:
 
     Attributes:
         starts: first step of each sample, and the number of steps at the end.
-        time: of each step, since the sample's origin.
+        time: of each step: as given, or since the sample's origin where the data have dates.
         events: by modality.
         targets: by task.
     """

@@ -16,7 +16,7 @@ from mmseq.batch import Events, Timeline
 from mmseq.bundle import dump_json
 from mmseq.modalities import Arrays, Modality, ModalityConfig, modalities
 from mmseq.state import State
-from mmseq.testing.build import LENGTHS, random_timeline
+from mmseq.testing.build import LENGTHS, chunks, random_timeline
 from mmseq.testing.events import (
     NEW,
     WORDS,
@@ -84,6 +84,11 @@ class ModalityTrial:
 
     def whole(self) -> dict[str, Tensor]:
         return self.run(self.events, self.timeline)[0]
+
+    def chunks(self, size: int) -> list[Part]:
+        """So many steps of every sample at a time."""
+        samples = torch.arange(self.timeline.n_samples)
+        return [(timeline, where, samples) for timeline, where in chunks(self.timeline, size)]
 
     def carry(self, parts: Sequence[Part], *, keep: bool) -> tuple[dict[str, Tensor], State]:
         """What all parts give, put together, and the last state; kept from part to part or not."""
