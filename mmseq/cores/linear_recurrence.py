@@ -77,19 +77,22 @@ class LinearRecurrentCore(Core):
             with torch.autocast(device, enabled=False):
                 return self.forward(inputs.to(next(self.parameters()).dtype), timeline, state)
         where = cut(timeline, self.hidden)
+        everyone = len(where.running) == timeline.n_samples
         elapsed = log_delta(timeline, inputs.dtype)
         before = None if state is None else self._parts(state, inputs.dtype)
         x, ends = inputs, []
         for i, layer in enumerate(self.layers):
-            begin = None if before is None else [part[:, i].index_select(0, where.running) for part in before]
+            begin = None if before is None else [part[:, i] for part in before]
+            if begin is not None and not everyone:
+                begin = [part.index_select(0, where.running) for part in begin]
             x, after = layer(x, elapsed, begin, where)
             x = self.dropout[i](x, timeline)
             if timeline.continues:
-                ends.append([part.index_select(0, where.last) for part in after])
+                ends.append(after if where.single else [part.index_select(0, where.last) for part in after])
         if not timeline.continues:
             return x, {}
         end = [torch.stack(part, 1) for part in zip(*ends, strict=True)]
-        if len(where.running) < timeline.n_samples:
+        if not everyone:
             waiting = before or [part.new_zeros(timeline.n_samples, *part.shape[1:]) for part in end]
             end = [old.index_copy(0, where.running, new) for old, new in zip(waiting, end, strict=True)]
         return x, dict(zip(self.parts, end, strict=True))

@@ -49,6 +49,11 @@ class Cut:
     first: Int64[Tensor, "row"]
     last: Int64[Tensor, "row"]
 
+    @property
+    def single(self) -> bool:
+        """No sample has a second step, so there is nothing to scan."""
+        return self.length == 1 and not self.joined
+
 
 def cut(timeline: Timeline, hidden: int) -> Cut:
     """The cut of a timeline for states of that size, computed once."""
@@ -60,13 +65,15 @@ def cut(timeline: Timeline, hidden: int) -> Cut:
 
 
 def _cut(timeline: Timeline, hidden: int) -> Cut:
+    if max(timeline.lengths_list, default=0) <= 1:
+        steps = torch.arange(timeline.n_steps, device=timeline.starts.device)
+        return Cut(1, False, steps if len(steps) == timeline.n_samples else timeline.sample, steps, steps)
     lengths = np.array(timeline.lengths_list, np.int64)
     running = np.flatnonzero(lengths)
     lengths = lengths[running]
     end = lengths.cumsum()
-    longest = int(lengths.max(initial=1))
-    equal = len(lengths) * longest == timeline.n_steps
-    apart = equal and (longest == 1 or len(lengths) * hidden >= _WORTH_A_CALL)
+    longest = int(lengths.max())
+    apart = len(lengths) * longest == timeline.n_steps and len(lengths) * hidden >= _WORTH_A_CALL
     length = longest if apart else max(1, round(math.sqrt(timeline.n_steps / 3)))
     device = timeline.starts.device
     places = (torch.from_numpy(array).to(device) for array in (running, end - lengths, end - 1))
@@ -87,6 +94,8 @@ def scan(
         begin: the state before the first step of each sample that has one; None is zero.
         where: see `cut`.
     """
+    if where.single:
+        return torch.addcmul(inputs, decay, torch.zeros_like(inputs) if begin is None else begin)
     return _Scan.apply(decay, inputs, begin, where)
 
 
@@ -140,8 +149,6 @@ def run(
 
     The decay at the first step of each sample must be zero.
     """
-    if where.length == 1 and not where.joined:
-        return
     decays, values = _columns(decay, where.length, back), _columns(value, where.length, back)
     if where.joined:
         _join(decay, value, decays[0], values[0], where.length, back)

@@ -34,6 +34,11 @@ def gated_scan(
         begin: see `scan`.
         where: see `cut`.
     """
+    if where.single:
+        f, v = gates.chunk(2, 1)
+        a = torch.addr(f, elapsed, power, alpha=-1).sigmoid()
+        g = torch.where(v >= 0, v + 0.5, v.sigmoid())
+        return torch.lerp(g, g.new_zeros(()) if begin is None else begin, a)
     hidden, _ = _GatedScan.apply(gates, elapsed, power, begin, where)
     return hidden
 

@@ -37,6 +37,17 @@ def test_values_and_gradients(lengths: tuple[int, ...], known: bool) -> None:
         assert torch.allclose(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("length", [1, 2])
+def test_candidate_at_the_kink_has_the_slope_above_it(length: int) -> None:
+    timeline = random_timeline([length] * 2, torch.Generator())
+    gates = torch.zeros(2 * length, 2, dtype=torch.float64, requires_grad=True)
+    nothing = torch.zeros(2 * length, dtype=torch.float64)
+    outputs = gated_scan(gates.clone(), nothing, nothing[:1], None, cut(timeline, 1))
+    outputs[timeline.last].sum().backward()
+    assert gates.grad is not None
+    assert gates.grad[timeline.last, 1].tolist() == [0.5, 0.5]
+
+
 def test_gradcheck() -> None:
     torch.manual_seed(0)
     timeline = random_timeline((3, 0, 1, 4), torch.Generator())
