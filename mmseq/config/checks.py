@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
+from mmseq.batch import CategoryEvents
 from mmseq.config.places import Loc
 from mmseq.encoders import encoders
 from mmseq.heads import heads
@@ -25,6 +28,7 @@ def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     """Every place where one part contradicts another, with what is wrong there."""
     yield from _encoders(experiment)
     yield from _anchor(experiment)
+    yield from _markers(experiment)
     yield from _task_names(experiment)
     yield from _task_modalities(experiment)
     yield from _monitor(experiment)
@@ -48,6 +52,32 @@ def _anchor(experiment: Experiment) -> Iterator[Contradiction]:
     anchor = experiment.timeline.anchor
     if anchor is not None:
         yield from _clock(experiment, anchor, ("timeline", "anchor"))
+
+
+def _markers(experiment: Experiment) -> Iterator[Contradiction]:
+    """What marks the segments of a hierarchical core, or of one inside another, is a category with times."""
+    known = [
+        name
+        for name, config in experiment.modalities.items()
+        if config.time is not None
+        and issubclass(modalities.component_class(config.kind).gives, CategoryEvents)
+    ]
+    for loc, marker in _fields(experiment.core, "marker", ("core",)):
+        if marker is not None and marker not in known:
+            yield loc, _names("a category modality with a clock", marker, known)
+
+
+def _fields(tree: Any, name: str, loc: Loc) -> Iterator[tuple[Loc, Any]]:
+    """Every field of that name in a config, however deep."""
+    parts: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(tree, BaseModel | dict):
+        parts = (tree if isinstance(tree, dict) else vars(tree)).items()
+    elif isinstance(tree, list):
+        parts = enumerate(tree)
+    for key, value in parts:
+        if isinstance(tree, BaseModel) and key == name:
+            yield (*loc, key), value
+        yield from _fields(value, name, (*loc, key))
 
 
 def _clock(experiment: Experiment, name: str, loc: tuple[str, ...]) -> Iterator[Contradiction]:

@@ -17,7 +17,12 @@ LENGTHS = (5, 0, 1, 12, 3, 3, 0, 1, 7, 25, 2, 12)
 
 
 def random_timeline(
-    lengths: Sequence[int], generator: torch.Generator, *, continues: bool = False, noise: int | None = None
+    lengths: Sequence[int],
+    generator: torch.Generator,
+    *,
+    continues: bool = False,
+    noise: int | None = None,
+    marks: Sequence[str] = (),
 ) -> Timeline:
     """Samples of these lengths with irregular times.
 
@@ -26,6 +31,7 @@ def random_timeline(
         generator: draws the times, so that they don't depend on what else was drawn.
         continues: see `Timeline`.
         noise: seed of dropout masks; None is evaluation.
+        marks: modalities whose codes change now and then.
     """
     starts = torch.tensor([0, *lengths], dtype=torch.int64).cumsum(0)
     gaps = torch.empty(int(starts[-1]), dtype=torch.float64).exponential_(generator=generator) + 0.01
@@ -35,7 +41,8 @@ def random_timeline(
     origin = (elapsed - gaps)[first].repeat_interleave(starts.diff()[starts.diff() > 0])
     key = torch.arange(1, len(lengths) + 1) * 7919
     source = None if noise is None else Noise(noise, key)
-    return Timeline(starts, elapsed - origin, delta.float(), continues, source)
+    changes = {name: torch.rand(len(gaps), generator=generator) < 0.3 for name in marks}
+    return Timeline(starts, elapsed - origin, delta.float(), continues, source, changes)
 
 
 def take_steps(
@@ -77,4 +84,5 @@ def _part(
 ) -> tuple[Timeline, Int64[Tensor, "part"]]:
     where = torch.tensor([step for steps in ranges for step in steps], dtype=torch.int64)
     starts = torch.tensor([0, *(len(steps) for steps in ranges)], dtype=torch.int64).cumsum(0)
-    return Timeline(starts, timeline.time[where], timeline.delta[where], continues, noise), where
+    marks = {name: mark[where] for name, mark in timeline.marks.items()}
+    return Timeline(starts, timeline.time[where], timeline.delta[where], continues, noise, marks), where

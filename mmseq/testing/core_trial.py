@@ -26,7 +26,7 @@ class CoreTrial:
         self.generator = generator
         self.width = width
         self.timeline = random_timeline(
-            LENGTHS * 5 + (4, 9, 2, 6), generator, continues=core.causal, noise=noise
+            LENGTHS * 5 + (4, 9, 2, 40), generator, continues=core.causal, noise=noise, marks=core.marks
         )
         self.inputs = self.randn(self.timeline.n_steps, width)
         self.loss = self.randn(self.timeline.n_steps, core.hidden)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,58 @@ def test_contract_of_several_layers_with_dropout(kind: str) -> None:
     torch.manual_seed(0)
     config = cores.config_class(kind)(kind=kind, hidden=6, layers=3, dropout=0.4)
     check_core(cores.build(config, 5), 5)
+
+
+GRU: dict[str, Any] = {"kind": "gru", "hidden": 6}
+DECAY: dict[str, Any] = {"kind": "decay_gru", "hidden": 4, "dropout": 0.3}
+VISITS: dict[str, Any] = {"kind": "r2n2", "hidden": 6, "segments": [{"marker": "visit"}]}
+
+
+def levels(*levels: tuple[dict[str, Any], dict[str, Any] | None]) -> list[dict[str, Any]]:
+    return [{"core": core, "segment": segment} for core, segment in levels]
+
+
+COMPOSED: dict[str, dict[str, Any]] = {
+    "deep stack": {"kind": "stack", "layers": 3, "dropout": 0.4, "core": GRU},
+    "plain stack": {"kind": "stack", "residual": False, "norm": False, "core": GRU},
+    "stack of convolutions": {"kind": "stack", "core": {"kind": "cnn", "hidden": 5, "layers": 2}},
+    "stack of hierarchies": {"kind": "stack", "dropout": 0.2, "core": VISITS},
+    "both ways": {"kind": "bidirectional", "core": DECAY},
+    "both ways over visits": {"kind": "bidirectional", "core": VISITS},
+    "stack of both ways": {"kind": "stack", "core": {"kind": "bidirectional", "core": GRU}},
+    "mlp with dropout": {"kind": "mlp", "hidden": 6, "layers": 3, "dropout": 0.4},
+    "cnn with dropout": {"kind": "cnn", "hidden": 6, "layers": 3, "kernel": 2, "dropout": 0.4},
+    "r3n3 with dropout": {"kind": "r3n3", "cell": "gru", "hidden": 8, "dropout": 0.3},
+    "r2n2 of every step": {"kind": "r2n2", "hidden": 6, "segments": [{"steps": 1}]},
+    "r3n3 without memory": {"kind": "r3n3", "cell": "mlp", "hidden": 6},
+    "gaps": {
+        "kind": "hierarchical",
+        "levels": levels((GRU, None), (DECAY, {"gap": 1.0}), (GRU, {"gap": 2.0})),
+    },
+    "markers": {
+        "kind": "hierarchical",
+        "levels": levels((DECAY, None), (GRU, {"marker": "visit"}), (DECAY, {"marker": "ward"})),
+    },
+    "four levels": {
+        "kind": "hierarchical",
+        "levels": levels((GRU, None), (DECAY, {"steps": 2}), (GRU, {"marker": "ward"}), (GRU, {"steps": 2})),
+    },
+    "levels of stacks and hierarchies": {
+        "kind": "hierarchical",
+        "levels": levels(({"kind": "stack", "dropout": 0.3, "core": GRU}, None), (VISITS, {"steps": 2})),
+    },
+}
+
+
+QUICK = ("plain stack", "both ways", "cnn with dropout", "markers")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in COMPOSED]
+)
+def test_contract_of_composed_cores(name: str) -> None:
+    torch.manual_seed(0)
+    check_core(cores.build(cores.parse(COMPOSED[name]), 5), 5)
 
 
 class LeaksAcrossSamples(GruCore):
