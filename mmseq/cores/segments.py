@@ -85,7 +85,8 @@ class SegmentedCore(Core):
                 rows = len(this.lengths)
                 ended.append(_rows(now, slice(rows, None)))
                 now = _rows(now, slice(rows))
-            if this.closing or "upper" not in now or torch.is_grad_enabled():  # with its zero gradients
+            on_graph = now["context"].requires_grad or not torch.is_grad_enabled()
+            if this.closing or "upper" not in now or not on_graph:  # else its gradients were none, not zeros
                 now |= self._close(this, units, now)
             y, now = self._step(x, steps.take(this.lengths), now)
             outputs.append(y)
