@@ -36,6 +36,7 @@ def batches_of_steps(batch: Batch, size: int, static: Collection[str]) -> list[t
 def idle(batch: Batch) -> Batch:
     """All samples in a call that brings them nothing: no steps, events or labels."""
     timeline, where = take_steps(batch.timeline, [0] * len(batch), [0] * len(batch))
+    timeline = replace(timeline, continues=batch.timeline.continues)
     return _part(batch, timeline, where, list(range(len(batch))), batch.events, [])[0]
 
 
