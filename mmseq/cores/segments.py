@@ -189,11 +189,10 @@ def _rows(state: State, rows: slice) -> State:
 
 
 def _join(states: Sequence[State]) -> State:
-    """The rows of all of these, one below another."""
-    first = states[0]
-    return {
-        name: _join([state[name] for state in states])
-        if isinstance(first[name], dict)
-        else torch.cat([state[name] for state in states])
-        for name in first
-    }
+    """The rows of all of these, one below another; a part that holds nothing may be left out."""
+    joined: State = {}
+    for name in dict.fromkeys(name for state in states for name in state):
+        values = [state.get(name, {}) for state in states]
+        nested = any(isinstance(value, dict) for value in values)
+        joined[name] = _join(values) if nested else torch.cat(values)
+    return joined
