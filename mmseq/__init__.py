@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from mmseq.model import Model as Model
     from mmseq.run import Run as Run
     from mmseq.sources.padded import padded as padded
+    from mmseq.streaming.stream import Stream as Stream
     from mmseq.training.train import train as train
 
 _HOME = {
     "Batch": "mmseq.batch",
     "Model": "mmseq.model",
     "Run": "mmseq.run",
+    "Stream": "mmseq.streaming.stream",
     "evaluate": "mmseq.inference.evaluate",
     "load_config": "mmseq.config.load",
     "padded": "mmseq.sources.padded",
@@ -32,7 +34,18 @@ _HOME = {
     "train": "mmseq.training.train",
 }
 
-__all__ = ["Batch", "Model", "Run", "evaluate", "load_config", "padded", "predict", "prepare", "train"]
+__all__ = [
+    "Batch",
+    "Model",
+    "Run",
+    "Stream",
+    "evaluate",
+    "load_config",
+    "padded",
+    "predict",
+    "prepare",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

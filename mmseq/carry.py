@@ -23,6 +23,9 @@ def go_on(timeline: Timeline, state: State | None) -> tuple[Timeline, State]:
     if state is None and not timeline.continues:
         return timeline, {}
     before = timeline.time.new_full((timeline.n_samples,), torch.nan) if state is None else state["time"]
+    if timeline.is_one_step:
+        delta = (timeline.time - before).nan_to_num(0.0).to(timeline.delta.dtype)
+        return timeline.with_delta(delta), {"time": timeline.time}
     stepped = timeline.lengths > 0
     if state is not None:
         first = timeline.starts[:-1][stepped]
@@ -70,6 +73,12 @@ def since(elapsed: Float[Tensor, "..."], scale: float) -> Float[Tensor, "..."]:
     return torch.log1p(elapsed / scale).nan_to_num(-1.0)
 
 
+def one_each(step: Int64[Tensor, "event"], timeline: Timeline) -> bool:
+    """Whether each step has one event, exactly."""
+    n = timeline.n_steps
+    return step.shape[0] == n and (n <= 1 or bool((step[1:] > step[:-1]).all()))
+
+
 def latest(
     values: Float[Tensor, "event feature"],
     observed: Bool[Tensor, "event feature"],
@@ -89,6 +98,10 @@ def latest(
             "time": timeline.time.new_full((timeline.n_samples, values.shape[1]), torch.nan),
         }
     before = tensors(state)
+    if timeline.is_one_step and one_each(step, timeline):
+        value = torch.where(observed, values, before["value"])
+        time = torch.where(observed, timeline.time[:, None], before["time"])
+        return value, time, {"value": value, "time": time}
     bounds = torch.searchsorted(step, timeline.starts)
     sample = timeline.sample[step]
     index = torch.arange(len(step), device=step.device)[:, None]
@@ -127,9 +140,11 @@ def align(
 
     Events that share a step are averaged; a step without one keeps the last average.
     """
+    if one_each(step, timeline) and (timeline.is_one_step or (state is None and not timeline.continues)):
+        # As for a modality that makes all steps: nothing is remembered from before.
+        seen = Seen(encoded, torch.ones_like(step, dtype=torch.bool), torch.zeros_like(encoded[:, 0]))
+        return seen, {"value": encoded, "time": timeline.time} if timeline.continues else {}
     value, at = _mean_by_step(encoded, step)
-    if len(at) == timeline.n_steps and state is None and not timeline.continues:
-        return Seen(value, torch.ones_like(at, dtype=torch.bool), torch.zeros_like(value[:, 0])), {}
     if state is None:
         state = {
             "value": value.new_zeros(timeline.n_samples, value.shape[1]),
@@ -189,6 +204,5 @@ def hide(seen: Seen, hidden: Bool[Tensor, "sample"], timeline: Timeline) -> Seen
 
 def clock(timeline: Timeline, scale: float, dtype: torch.dtype) -> Float[Tensor, "step 2"]:
     """Time since the previous step and since the origin, log1p in typical step lengths."""
-    time = timeline.time / scale
-    since_origin = time.sign() * time.abs().log1p()
-    return torch.stack([torch.log1p(timeline.delta / scale).to(dtype), since_origin.to(dtype)], 1)
+    elapsed = torch.stack([timeline.delta.to(timeline.time.dtype), timeline.time], 1) / scale
+    return elapsed.abs().log1p().copysign(elapsed).to(dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -20,18 +20,20 @@ class Facts:
         time_scale: the typical time between steps, in the timeline's unit.
         modalities: each modality's spec.
         tasks: each task's spec.
+        clock: whether raw times are numbers in the timeline's unit, or moments.
     """
 
     time_scale: float
     modalities: dict[str, Any]
     tasks: dict[str, Any]
+    clock: Literal["number", "moment"] = "number"
 
     def to_json(self) -> dict[str, Any]:
         dump = {
             part: {name: spec.model_dump(mode="json") for name, spec in getattr(self, part).items()}
             for part in ("modalities", "tasks")
         }
-        return {"time_scale": self.time_scale, **dump}
+        return {"time_scale": self.time_scale, "clock": self.clock, **dump}
 
     @classmethod
     def from_json(cls, facts: dict[str, Any], experiment: Experiment) -> Facts:
@@ -47,4 +49,5 @@ class Facts:
             facts["time_scale"],
             specs("modalities", modalities, experiment.modalities),
             specs("tasks", heads, experiment.tasks),
+            facts["clock"],
         )

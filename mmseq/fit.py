@@ -54,7 +54,7 @@ def fit(
             facts = Upcoming(modality, _waits(store, config, modality, samples))
         with telling_where(experiment, store, task, samples, data):
             task_specs[task] = heads.component_class(config.kind).fit(config, facts)
-    return Facts(scale, modality_specs, task_specs)
+    return Facts(scale, modality_specs, task_specs, store.manifest.clock)
 
 
 def labels(store: Store, task: str, samples: Int64[np.ndarray, "member"]) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,12 +45,14 @@ class Model(nn.Module):
         facts: what was fitted on the training split.
     """
 
+    like: Tensor
     modalities: Parts[Modality]
     encoders: Parts[Encoder]
     heads: Parts[Head]
 
     def __init__(self, experiment: Experiment, facts: Facts) -> None:
         super().__init__()
+        self.register_buffer("like", torch.empty(0), persistent=False)
         self.experiment, self.facts = experiment, facts
         names = list(experiment.modalities)
         self.static = {name for name, config in experiment.modalities.items() if config.time is None}
@@ -92,6 +95,12 @@ class Model(nn.Module):
             SCHEMA,
         )
 
+    def digest(self) -> str:
+        """The sha256 of its weights and facts, which tells models apart."""
+        digest = hashlib.sha256(dump_json(self.facts.to_json()))
+        digest.update(dump_tensors(self.state_dict()))
+        return digest.hexdigest()
+
     @classmethod
     def load(cls, folder: str | Path) -> Model:
         """Reads a bundle back, in evaluation mode.
@@ -128,9 +137,50 @@ class Model(nn.Module):
         predictions.warn()
         return predictions.table
 
+    def generate(
+        self,
+        samples: Any = None,
+        *,
+        n: int = 1,
+        steps: int | None = None,
+        horizon: float | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: int = 0,
+        quantiles: Sequence[float] | None = None,
+        every: float | None = None,
+    ) -> Any:
+        """What may come after each sample, drawn event after event, as a pyarrow Table.
+
+        The table has a row for each step that is generated: `id`, `path`, `time`, and a column for each
+        modality, null where the step has none of it: a value, or a struct by column; a list of them where
+        events may share a step. With `quantiles` it has a row for each number and time: `id`, `time`,
+        `column`, and the quantiles.
+
+        Args:
+            samples: what is known of them, as `predict` takes it; None: one sample, nothing known.
+            n: paths a sample.
+            steps: steps that a path has at most; None: no limit.
+            horizon: how long a path goes on after the sample's last step, in the timeline's unit;
+                None: no limit.
+            temperature: below 1 draws nearer to what is most probable, which 0 takes; above 1, wider.
+            top_k: draw from so many classes, the most probable ones; None: from all.
+            seed: another seed draws other paths.
+            quantiles: of the last value of each number over the paths, instead of the paths.
+            every: time between quantiles; None: a twentieth of the horizon.
+        """
+        from mmseq.inference.generate import generate
+
+        generated = generate(
+            self, samples, n=n, steps=steps, horizon=horizon, temperature=temperature, top_k=top_k, seed=seed,
+            quantiles=quantiles, every=every,
+        )  # fmt: skip
+        generated.warn()
+        return generated.table
+
     @property
     def dtype(self) -> torch.dtype:
-        return next(p.dtype for p in self.parameters() if p.is_floating_point())
+        return self.like.dtype
 
     def forward(
         self, batch: Batch, state: State | None = None
@@ -175,10 +225,9 @@ class Model(nn.Module):
         """
         if not self.core.causal:
             raise ConfigError(
-                f"core: only a causal one can go on from a state; {self.experiment.core.kind!r} looks at later "
-                "steps; train with another core to stream or generate"
+                f"core: only a causal one can go on from a state; {self.experiment.core.kind!r} looks at "
+                "later steps; train with another core to stream or generate"
             )
-        like = next(self.parameters())
         none = torch.zeros(0, dtype=torch.int64)
         timeline = Timeline(
             torch.zeros(n_samples + 1, dtype=torch.int64),
@@ -187,7 +236,7 @@ class Model(nn.Module):
             continues=True,
         )
         events = {name: modality.parse(none, []) for name, modality in self.modalities.items()}
-        return self.trunk(Batch([""] * n_samples, timeline, events).to(like.device))[2]
+        return self.trunk(Batch([""] * n_samples, timeline, events).to(self.like.device))[2]
 
     def trunk(
         self, batch: Batch, state: State | None = None, at: Int64[Tensor, "query"] | None = None
@@ -249,11 +298,13 @@ class Model(nn.Module):
         at: Int64[Tensor, "query"] | None,
     ) -> tuple[Float[Tensor, "query read"], State]:
         """All readouts side by side."""
-        parts, after = [hidden.new_zeros(timeline.n_samples if at is None else len(at), 0)], {}
+        if not self.readouts:
+            return hidden.new_zeros(timeline.n_samples if at is None else len(at), 0), {}
+        parts, after = [], {}
         for i, readout in enumerate(self.readouts):
             read, after[str(i)] = readout(hidden, timeline, part(state, str(i)), at)
             parts.append(read)
-        return torch.cat(parts, 1), after
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0], after
 
 
 def _tell_missing_plugin(folder: str | Path, error: Exception) -> None:

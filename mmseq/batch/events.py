@@ -29,15 +29,13 @@ class Events:
     def __post_init__(self) -> None:
         if self.step.dtype != torch.int64 or self.step.ndim != 1:
             raise ValueError(f"{type(self).__name__}.step: needs int64 of shape (event,)")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor) and len(value) != len(self.step):
-                raise ValueError(
-                    f"{type(self).__name__}.{field.name}: has {len(value)} rows for {len(self.step)} events"
-                )
+        n = self.step.shape[0]
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor) and value.shape[0] != n:
+                raise ValueError(f"{type(self).__name__}.{name}: has {value.shape[0]} rows for {n} events")
 
     def __len__(self) -> int:
-        return len(self.step)
+        return self.step.shape[0]
 
     def to(self: EventsType, device: Any) -> EventsType:
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}

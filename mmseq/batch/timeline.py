@@ -40,20 +40,29 @@ class Timeline:
     marks: Mapping[str, Bool[Tensor, "step"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.starts.dtype != torch.int64 or self.starts.ndim != 1 or len(self.starts) < 1:
+        if self.starts.dtype != torch.int64 or self.starts.ndim != 1 or not self.starts.shape[0]:
             raise ValueError("Timeline.starts: needs int64 of shape (sample + 1,)")
         if self.time.ndim != 1 or self.time.shape != self.delta.shape:
             raise ValueError("Timeline: time and delta need the same shape (step,)")
         if self.noise is not None and len(self.noise.key) != self.n_samples:
             raise ValueError("Timeline.noise: needs one key per sample")
 
+    @classmethod
+    def of_one_step(cls, time: Float[Tensor, "sample"]) -> Timeline:
+        """One step of each sample, after which it goes on: what a live event is."""
+        n = len(time)
+        order = torch.arange(n + 1, device=time.device)
+        timeline = cls(order, time, torch.zeros(n, device=time.device), continues=True)
+        vars(timeline).update(lengths_list=[1] * n, sample=order[:-1], last=order[:-1], is_one_step=True)
+        return timeline
+
     @property
     def n_samples(self) -> int:
-        return len(self.starts) - 1
+        return self.starts.shape[0] - 1
 
     @property
     def n_steps(self) -> int:
-        return len(self.time)
+        return self.time.shape[0]
 
     @cached_property
     def lengths(self) -> Int64[Tensor, "sample"]:
@@ -72,6 +81,11 @@ class Timeline:
         return self.starts[1:] - 1
 
     @cached_property
+    def is_one_step(self) -> bool:
+        """Whether each sample has one step, exactly."""
+        return self.n_steps == self.n_samples and set(self.lengths_list) <= {1}
+
+    @cached_property
     def lengths_list(self) -> list[int]:
         """`lengths` on the host, read once."""
         return self.lengths.tolist()
@@ -86,7 +100,7 @@ class Timeline:
 
     def _keeping(self, other: Timeline) -> Timeline:
         """Hands on what was worked out already: a device would be waited for to read it again."""
-        for name in ("lengths_list", "lengths", "sample", "_layouts"):
+        for name in ("lengths_list", "lengths", "sample", "last", "is_one_step", "_layouts"):
             if name in vars(self):
                 vars(other)[name] = vars(self)[name]
         return other

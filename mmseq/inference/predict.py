@@ -7,6 +7,7 @@ import math
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
+from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import evaluation_loader
+from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
 from mmseq.run import Run
@@ -69,9 +74,14 @@ def predict(model: Model | Run, samples: Any, *, every_step: bool = False) -> Pr
     with tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
         store = prepare_inputs(model, samples, Path(folder))
         predictions = predict_stored(model, store, np.arange(len(store.ids)), every_step=every_step)
-        counts = {name: store.entry(name).report.get("of absent samples", 0) for name in store.modalities}
-        predictions.strays = {name: n for name, n in counts.items() if n}
+        predictions.strays = strays(store)
         return predictions
+
+
+def strays(store: Store) -> dict[str, int]:
+    """By modality, rows of ids that no sample has, where there are any."""
+    counts = {name: store.entry(name).report.get("of absent samples", 0) for name in store.modalities}
+    return {name: n for name, n in counts.items() if n}
 
 
 @torch.inference_mode()
@@ -82,19 +92,30 @@ def predict_stored(
     model.eval()
     device = next(model.parameters()).device
     assembler = Assembler(store, model, tasks=[])
-    rows, unknown = [], Counter[str]()
-    for batch in evaluation_loader(assembler, samples):
+    rows, unknown, carried = [], Counter[str](), Carried()
+    length = dict(zip(store.ids[samples].tolist(), store.lengths[samples].tolist(), strict=True))
+    for batch in evaluation_loader(assembler, samples, window=model.experiment.training.window):
         for name, modality in model.modalities.items():
             unknown.update(
                 {f"{name}.{column}": n for column, n in modality.unknown(batch.events[name]).items()}
             )
         batch = batch.to(device)
         timeline = batch.timeline
-        at = torch.arange(timeline.n_steps, device=device) if every_step else None
-        parameters, _ = model.predict_at(batch, at)
+        at = _places(batch, length, every_step)
+        parameters = carried.run(lambda part, state, at=at: model.predict_at(part, at, state), batch)
         at = timeline.last if at is None else at
         rows.append(_columns(model, batch.ids, timeline.sample[at], timeline.time[at], parameters))
     return Predictions(_table(rows, store, samples), unknown)
+
+
+def _places(batch: Batch, length: Mapping[str, int], every_step: bool) -> Int64[Tensor, "query"] | None:
+    """The steps of a batch to predict at; None: the last of each sample."""
+    timeline = batch.timeline
+    if every_step:
+        return torch.arange(timeline.n_steps, device=timeline.starts.device)
+    steps = zip(batch.ids, timeline.lengths_list, strict=True)
+    ends = [n > 0 and batch.begin + n == length[id] for id, n in steps]  # else a later window has its last
+    return None if all(ends) else timeline.last[torch.tensor(ends, device=timeline.starts.device)]
 
 
 def _columns(
@@ -104,7 +125,13 @@ def _columns(
     time: torch.Tensor,
     parameters: dict[str, torch.Tensor],
 ) -> dict[str, np.ndarray]:
-    columns = {"id": np.array(ids, object)[sample.cpu().numpy()], "time": time.cpu().numpy()}
+    told = {"id": np.array(ids, object)[sample.cpu().numpy()], "time": time.cpu().numpy()}
+    return told | decode(model, parameters)
+
+
+def decode(model: Model, parameters: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """The parameters of every task → the columns of a prediction table."""
+    columns = {}
     for task, head in model.heads.items():
         for name, values in head.decode(parameters[task].cpu()).items():
             columns[f"{task}.{name}" if name else task] = values
@@ -122,7 +149,12 @@ def _table(rows: list[dict[str, np.ndarray]], store: Store, samples: np.ndarray)
     if store.origins is not None:
         origin = store.origins[samples[asked]]
         columns["time"] = moments(origin, columns["time"], store.manifest.unit)
-    return pa.table({name: _array(values[order]) for name, values in columns.items()})
+    return table_of({name: values[order] for name, values in columns.items()})
+
+
+def table_of(columns: Mapping[str, np.ndarray]) -> pa.Table:
+    """Columns → a prediction table, whose moments are in UTC."""
+    return pa.table({name: _array(values) for name, values in columns.items()})
 
 
 def _array(values: np.ndarray) -> pa.Array:
@@ -139,11 +171,20 @@ def check_ending(path: Path) -> None:
 def write_table(table: pa.Table, path: Path) -> None:
     """Writes CSV, JSON lines or Parquet, by the file's ending; complete or not at all."""
     check_ending(path)
+    write_whole(path, lambda aside: _WRITERS[path.suffix](table, aside))
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Has a file written beside its place and moves it there; complete or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     aside = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _WRITERS[path.suffix](table, aside)
+            write(aside)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
@@ -152,17 +193,17 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
-    pyarrow.csv.write_csv(_with_iso_times(table), path)
+    pyarrow.csv.write_csv(with_iso_times(table), path)
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
     with path.open("w") as stream:
-        for row in _with_iso_times(table).to_pylist():
+        for row in with_iso_times(table).to_pylist():
             strict = {name: _or_null(value) for name, value in row.items()}
             stream.write(json.dumps(strict, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _with_iso_times(table: pa.Table) -> pa.Table:
+def with_iso_times(table: pa.Table) -> pa.Table:
     """Timestamps as text: `2024-02-28T10:00:00Z`, with microseconds where there are any."""
     for i, column in enumerate(table.schema):
         if pa.types.is_timestamp(column.type):

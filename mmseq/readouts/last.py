@@ -34,6 +34,8 @@ class LastReadout(Readout):
     ) -> tuple[Float[Tensor, "query hidden"], State]:
         if at is not None and not timeline.continues:
             return hidden[at], {}
+        if timeline.is_one_step:
+            return hidden if at is None else hidden[at], {"last": hidden}
         before = cast(Tensor, state["last"]) if state else hidden.new_zeros(timeline.n_samples, self.hidden)
         last = before
         if timeline.n_steps:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from mmseq.batch import Batch, Target, Timeline
+from mmseq.batch import Batch, Events, Target, Timeline
 from mmseq.testing.build import chunks, take_samples, take_steps
 from mmseq.testing.events import take_events, take_events_at
 
@@ -49,6 +48,29 @@ def without_events(batch: Batch, names: Collection[str]) -> Batch:
     return replace(batch, events=events)
 
 
+def with_other_values(batch: Batch, steps: Bool[Tensor, "step"], static: Collection[str]) -> Batch:
+    """The same events, steps and labels, but at these steps other values; static ones stay."""
+    return replace(
+        batch,
+        events={
+            name: events if name in static else _with_other_values(events, steps[events.step])
+            for name, events in batch.events.items()
+        },
+    )
+
+
+def _with_other_values(events: Events, changed: Bool[Tensor, "event"]) -> Events:
+    """Numbers become others, codes those of a neighbour."""
+    rows = torch.nonzero(changed)[:, 0]
+    other = {}
+    for name, value in vars(events).items():
+        if name == "step" or not isinstance(value, Tensor):
+            continue
+        new = value[rows] * -3 + 1 if value.is_floating_point() else value[rows].roll(1, 0)
+        other[name] = value.index_copy(0, rows, new)
+    return replace(events, **other)
+
+
 def _part(
     batch: Batch,
     timeline: Timeline,
@@ -72,6 +94,4 @@ def _take_target(target: Target, where: Tensor, n_steps: int) -> tuple[Target, I
     """The labels at these steps, which become 0, 1, …; and their rows."""
     new = torch.full((n_steps,), -1).index_copy(0, where, torch.arange(len(where)))[target.where]
     rows = torch.nonzero(new >= 0)[:, 0]
-    values: dict[str, Any] = {field.name: getattr(target, field.name) for field in fields(target)}
-    values = {name: value[rows] for name, value in values.items() if value is not None}
-    return Target(**values | {"where": new[rows]}), rows
+    return replace(target.take(rows), where=new[rows]), rows

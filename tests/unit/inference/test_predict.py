@@ -56,6 +56,20 @@ def test_every_step_has_a_row_in_time(model: Model, store: Store) -> None:
     assert table["time"].to_pylist() == gathered.time.tolist()
 
 
+@pytest.mark.parametrize("every_step", [False, True])
+def test_windows_give_the_same_table(model: Model, store: Store, every_step: bool) -> None:
+    whole = predict_stored(model, store, np.arange(len(store)), every_step=every_step).table
+    training = model.experiment.training.model_copy(update={"window": 3})
+    experiment = model.experiment.model_copy(update={"training": training})
+    windowed = Model(experiment, model.facts).double()
+    windowed.load_state_dict(model.state_dict())
+    table = predict_stored(windowed, store, np.arange(len(store)), every_step=every_step).table
+    assert table.column_names == whole.column_names and table.num_rows == whole.num_rows
+    for name in table.column_names:
+        for a, b in zip(table[name].to_pylist(), whole[name].to_pylist(), strict=True):
+            assert a == b or abs(a - b) < 1e-9, name
+
+
 def test_every_task_has_its_columns(model: Model, store: Store) -> None:
     table = predict_stored(model, store, np.arange(3)).table
     assert table.column_names[:2] == ["id", "time"]

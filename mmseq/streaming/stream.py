@@ -1,0 +1,261 @@
+"""A model that runs live: an event comes, a prediction goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmseq.batch import Batch, Events, Timeline
+from mmseq.bundle import dump_json, read_folder, write_folder
+from mmseq.errors import CheckpointError, DataError
+from mmseq.inference.predict import decode, table_of
+from mmseq.model import Model
+from mmseq.registry import did_you_mean
+from mmseq.streaming.clock import LiveClock, Time
+from mmseq.streaming.slots import Slots
+from mmseq.tensors import dump_tensors, parse_tensors
+
+SCHEMA = "mmseq stream 1"
+
+
+@dataclass
+class Waiting:
+    """What came of a sample since its last step.
+
+    Attributes:
+        end: when the step is to be: an absolute time, see `LiveClock`.
+        values: by modality, the raw values that came, in order.
+    """
+
+    end: Time
+    values: dict[str, list[Any]]
+
+
+class Stream:
+    """Runs a model on events as they come; the numbers are those of the whole sequence at once.
+
+    Each id is a sample of its own, with a state that begins with its first push and ends with `forget`.
+    A push is one step, all that was observed at its time, and returns the predictions as of then. With a
+    `timeline.resolution`, a bin is a step: it closes when a push of a later bin comes, or at `flush`, and
+    its predictions are returned then. With a `timeline.anchor`, only its events make steps; others wait
+    for the next. Values of static modalities come with any push, at best with the first.
+
+    Args:
+        model: with a causal core.
+
+    Raises:
+        ConfigError: the core is not causal.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model.eval()
+        self.clock = LiveClock(model)
+        self.slots = Slots(model.begin(1))
+        self.waiting: dict[str, Waiting] = {}
+        self._anchor = model.experiment.timeline.anchor
+        self._names = list(model.modalities)
+        self._timed = [name for name in self._names if name not in model.static]
+
+    def __len__(self) -> int:
+        """How many ids it knows."""
+        return len(self.clock.last)
+
+    def push(self, id: Any, time: Any, values: Any) -> Any:
+        """One step of one sample, or of many in one call.
+
+        Args:
+            id: the sample, or a list of samples, each once.
+            time: when: a number in the timeline's unit, or a moment (ISO text or datetime), as in training.
+            values: what was observed then, by modality: a raw value, or a list of dicts of several of one
+                time; see `Modality.parse`.
+
+        Returns:
+            for one sample a row of the prediction table, a dict, or None where no step has closed; for many
+            a pyarrow Table with a row for each step that has.
+
+        Raises:
+            DataError: a time is not later than the sample's last, or a value is not of its modality's kind.
+                Nothing is changed then.
+        """
+        if isinstance(id, str):
+            rows = self._push([id], [time], [values])
+            return None if rows is None else {name: _plain(column[0]) for name, column in rows.items()}
+        ids, times, many = list(id), list(time), list(values)
+        if not len(ids) == len(times) == len(many):
+            raise DataError(
+                f"push: {len(ids)} ids, {len(times)} times and {len(many)} values came; as many of each"
+            )
+        if len(set(ids)) < len(ids):
+            twice = next(one for one in ids if ids.count(one) > 1)
+            raise DataError(
+                f"push: sample {twice!r} came twice in one call; a call is one step of each sample"
+            )
+        rows = self._push(ids, times, many)
+        return table_of(rows or self._run([], []))
+
+    def flush(self, id: str) -> dict[str, Any] | None:
+        """Closes the bin that a sample is in; its predictions, or None where nothing waits."""
+        if id not in self.waiting or not self._makes_step(self.waiting[id]):
+            return None
+        rows = self._run([id], [self.waiting[id]])
+        del self.waiting[id]
+        return {name: _plain(column[0]) for name, column in rows.items()}
+
+    def forget(self, id: str) -> None:
+        """Drops all that is known of a sample; its next push begins anew.
+
+        Raises:
+            DataError: no such sample is known.
+        """
+        if id not in self.clock.last:
+            raise DataError(f"{id!r}: no such sample in this stream{did_you_mean(id, self.clock.last)}")
+        self.slots.forget(id)
+        self.clock.forget(id)
+        self.waiting.pop(id, None)
+
+    def _push(
+        self, ids: list[str], times: Sequence[Any], values: Sequence[Any]
+    ) -> dict[str, np.ndarray] | None:
+        """Closes the steps that are over, and takes in what came."""
+        heard = [self.clock.read(id, time) for id, time in zip(ids, times, strict=True)]
+        closing, waiting = {}, {}
+        for id, time, came in zip(ids, heard, values, strict=True):
+            new = Waiting(self.clock.end(time), self._read(id, came))
+            closes, waits = self._next_step(self.waiting.get(id), new)
+            if closes is not None:
+                closing[id] = closes
+            if waits is not None:
+                self._check(id, new)
+                waiting[id] = waits
+        rows = self._run(list(closing), list(closing.values())) if closing else None
+        for id, time in zip(ids, heard, strict=True):  # from here on nothing fails
+            self.clock.last[id] = time
+            self.waiting.pop(id, None)
+        self.waiting.update(waiting)
+        return rows
+
+    def _read(self, id: str, values: Any) -> dict[str, list[Any]]:
+        """What came, by modality, checked against the model."""
+        if not isinstance(values, Mapping):
+            raise DataError(f"sample {id!r}: values come by modality, as a dict; came {values!r}")
+        for name in values:
+            if name not in self._names:
+                raise DataError(
+                    f"sample {id!r}: {name!r} is no modality of the model{did_you_mean(name, self._names)}; "
+                    f"there are: {', '.join(self._names)}"
+                )
+        if self._timed and not any(name in values for name in self._timed):
+            raise DataError(
+                f"sample {id!r}: a push is a step, and needs a value of {' or '.join(self._timed)}; none came"
+            )
+        return {name: _several(value) for name, value in values.items()}
+
+    def _next_step(self, old: Waiting | None, new: Waiting) -> tuple[Waiting | None, Waiting | None]:
+        """The step that closes with what came, and what waits from now on."""
+        if old is None or (self.clock.width and old.end < new.end and self._makes_step(old)):
+            closes, waits = old, new
+        else:  # of the same bin, or waiting for the anchor
+            closes, waits = None, Waiting(new.end, _joined(old.values, new.values))
+        if self.clock.width is None and self._makes_step(waits):
+            return waits, None
+        return closes, waits
+
+    def _check(self, id: str, came: Waiting) -> None:
+        """A bad value is told when it comes, not when its bin closes."""
+        for name in came.values:
+            self._events(name, [id], [came])
+
+    def _makes_step(self, waiting: Waiting) -> bool:
+        return self._anchor is None or self._anchor in waiting.values
+
+    @torch.inference_mode()
+    def _run(self, ids: list[str], steps: list[Waiting]) -> dict[str, np.ndarray]:
+        """One step of each of these samples: their rows of the prediction table."""
+        times = [self.clock.since_origin(id, step.end) for id, step in zip(ids, steps, strict=True)]
+        timeline = Timeline.of_one_step(torch.tensor(times, dtype=torch.float64))
+        events = {name: self._events(name, ids, steps) for name in self.model.modalities}
+        batch = Batch(ids, timeline, events)
+        device = self.model.like.device
+        batch = batch if device.type == "cpu" else batch.to(device)
+        parameters, after = self.model.predict_at(batch, None, self.slots.states(ids))
+        rows = decode(self.model, parameters)
+        self.slots.keep(ids, after)
+        for id, step in zip(ids, steps, strict=True):
+            self.clock.origin.setdefault(id, step.end)
+        told = [self.clock.told(step.end) for step in steps]
+        return {
+            "id": np.array(ids, object),
+            "time": np.array(told, object if self.clock.is_moment else None),
+            **rows,
+        }
+
+    def _events(self, name: str, ids: list[str], steps: list[Waiting]) -> Events:
+        place, values = [], []
+        for i, step in enumerate(steps):
+            for value in step.values.get(name, ()):
+                place.append(i)
+                values.append(value)
+        modality = self.model.modalities[name]
+        try:
+            return modality.parse(torch.tensor(place, dtype=torch.int64), values)
+        except DataError:
+            for i, value in zip(place, values, strict=True):
+                try:
+                    modality.parse(torch.tensor([0]), [value])
+                except DataError as error:
+                    raise DataError(f"sample {ids[i]!r}, {name}: {error}") from error
+            raise
+
+    def save(self, folder: str | Path) -> None:
+        """Writes all states, to go on from in another process; complete or not at all."""
+        ids, tensors = self.slots.tensors()
+        about = {
+            "model": self.model.digest(),
+            "states": ids,
+            "last": self.clock.last,
+            "origin": self.clock.origin,
+            "waiting": {id: {"end": one.end, "values": one.values} for id, one in self.waiting.items()},
+        }
+        files = {"states.safetensors": dump_tensors(tensors), "stream.json": dump_json(about)}
+        write_folder(Path(folder), files, SCHEMA)
+
+    @classmethod
+    def load(cls, folder: str | Path, model: Model) -> Stream:
+        """Goes on where `save` left off, with the same numbers.
+
+        Raises:
+            CheckpointError: a file is missing or altered, or it is the stream of another model.
+            ConfigError: the model's core is not causal.
+        """
+        files = read_folder(Path(folder), SCHEMA)
+        about, tensors = json.loads(files["stream.json"]), parse_tensors(files["states.safetensors"])
+        stream = cls(model)
+        if about["model"] != model.digest() or not stream.slots.fits(tensors):
+            raise CheckpointError(
+                f"{folder}: is the stream of another model; load that one, or begin a new stream"
+            )
+        stream.slots.restore(about["states"], tensors)
+        stream.clock.last, stream.clock.origin = about["last"], about["origin"]
+        stream.waiting = {id: Waiting(**one) for id, one in about["waiting"].items()}
+        return stream
+
+
+def _several(value: Any) -> list[Any]:
+    """The events of one push: a list of dicts, or lists, is several; anything else is one."""
+    if isinstance(value, list) and value and all(isinstance(one, (Mapping, list)) for one in value):
+        return value
+    return [value]
+
+
+def _joined(first: dict[str, list[Any]], then: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {name: [*first.get(name, ()), *then.get(name, ())] for name in {**first, **then}}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,71 @@
+"""`mmseq stream`: lines in, lines out."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import mmseq
+from mmseq.cli.main import main
+
+LINES = [
+    {"id": "a", "time": 1, "values": {"vitals": {"heart": 80, "noise": 1.5}, "ward": "icu", "age": 40}},
+    {"id": "b", "time": 2.5, "values": {"codes": "x"}},
+    {"id": "a", "time": 3, "values": {"vitals": [{"heart": 90}, {"noise": 2}]}},
+]
+
+
+@pytest.fixture
+def stream(toy_run: mmseq.Run, monkeypatch: pytest.MonkeyPatch) -> object:
+    def run(lines: list[object], *options: str) -> int:
+        text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return main(["stream", str(toy_run.path), *options])
+
+    return run
+
+
+def test_each_line_has_its_answer(
+    stream: object, toy_run: mmseq.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stream([*LINES, "", {"id": "a", "forget": True}, {"id": "b", "flush": True}]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    live = mmseq.Stream(toy_run.model())
+    assert rows == [live.push(**line) for line in LINES]
+    assert [(row["id"], row["time"]) for row in rows] == [("a", 1), ("b", 2.5), ("a", 3)]
+
+
+def test_goes_on_from_a_state(stream: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stream(LINES) == 0
+    whole = capsys.readouterr().out
+    state = ["--state", str(tmp_path / "state")]
+    assert stream(LINES[:1], *state) == 0
+    assert stream(LINES[1:], *state) == 0
+    assert capsys.readouterr().out == whole
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "standard input, line 2: a line is JSON"),
+        ("[1]", 'standard input, line 2: a line is {"id": '),
+        (
+            {"id": "a", "time": 1, "values": {"vitals": {"heart": 1}}},
+            "line 2: sample 'a', time 1: must be later",
+        ),
+        ({"id": 3, "time": 9, "values": {"vitals": {"heart": 1}}}, '"id" is text; came 3'),
+        ({"id": "q", "forget": True}, "'q': no such sample in this stream"),
+    ],
+)
+def test_a_bad_line_is_told_by_its_number(
+    stream: object, capsys: pytest.CaptureFixture[str], line: object, message: str
+) -> None:
+    assert stream([LINES[0], line, LINES[1]]) == 2
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1 and message in err and "Traceback" not in err
+    assert stream([LINES[0], line, LINES[1]], "--keep-going") == 2
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2 and message in err
