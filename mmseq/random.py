@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -78,6 +78,23 @@ class Noise:
 
     def to(self, device: Any) -> Noise:
         return replace(self, key=self.key.to(device))
+
+
+class Draws:
+    """Uniform numbers for some rows, as many as are asked for; each row's depend on its key alone.
+
+    Args:
+        key: one a row, of whatever the numbers are to depend on.
+    """
+
+    def __init__(self, key: Int64[Tensor, "row"]) -> None:
+        self.key, self.used = key, 0
+
+    def uniform(self, width: int) -> Float64[Tensor, "row width"]:
+        """The next numbers of each row, strictly between 0 and 1."""
+        column = torch.arange(self.used + 1, self.used + width + 1, device=self.key.device) * _WEYL
+        self.used += width
+        return (_shift(mix(mix(self.key)[:, None] + column), 12).double() + 0.5) / (1 << 52)
 
 
 class Dropout(nn.Module):

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from mmseq.batch import Target
+from mmseq.errors import ConfigError
 from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig
 from mmseq.heads.labels import Encoded, Labels, Upcoming
+from mmseq.random import Draws
 from mmseq.registry import Registry
 from mmseq.sources import Reading
 
@@ -90,6 +92,30 @@ class Head(nn.Module):
 
         A column's name follows the task's: `""` is the task's own column, `"scale"` is `<task>.scale`.
         """
+
+    def sample(
+        self,
+        parameters: Float[Tensor, "query parameter"],
+        draws: Draws,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+    ) -> dict[str, Any]:
+        """Values drawn from what is predicted: by column, as `decode` names them; a list, one a query.
+
+        Args:
+            parameters: of the predictions.
+            draws: where the random numbers come from, a row each.
+            temperature: below 1 draws nearer to what is most probable, which 0 takes; above 1, wider.
+            top_k: draw from so many classes, the most probable ones; None: from all.
+
+        Raises:
+            ConfigError: the head predicts no distribution.
+        """
+        raise ConfigError(
+            f"{type(self).__name__}: predicts no distribution that a value could be drawn from; generate "
+            "modalities whose next event has one, such as a numeric or a category"
+        )
 
     @abstractmethod
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads.drawing import draw_class
 from mmseq.heads.labels import natural_order
 from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
+from mmseq.random import Draws
 from mmseq.sources import Reading
 
 
@@ -124,6 +126,19 @@ class ClassificationHead(Head):
         names = np.array(self.spec.classes, dtype=object)
         columns = {f"p_{name}": probability[:, c] for c, name in enumerate(self.spec.classes)}
         return {"": names[probability.argmax(1)], **columns}
+
+    def sample(
+        self,
+        parameters: Float[Tensor, "query parameter"],
+        draws: Draws,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+    ) -> dict[str, list[Any]]:
+        """One class a query."""
+        log_p = self.log_probability(parameters.double())
+        drawn = draw_class(log_p, draws.uniform(1), temperature=temperature, top_k=top_k)
+        return {"": [self.spec.classes[c] for c in drawn.tolist()]}
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """The classes' shares in the training split; half of it on the last value where there is one."""

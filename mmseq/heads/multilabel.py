@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads.drawing import draw_set
 from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
+from mmseq.random import Draws
 from mmseq.sources import Reading
 
 
@@ -89,6 +91,23 @@ class MultilabelHead(Head):
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         probability = parameters.sigmoid().cpu().numpy()
         return {name: probability[:, c] for c, name in enumerate(self.spec.columns)}
+
+    def sample(
+        self,
+        parameters: Float[Tensor, "query parameter"],
+        draws: Draws,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+    ) -> dict[str, list[Any]]:
+        """The labels that are true, a list a query, never empty: each is drawn alone, given that one is true.
+
+        The temperature divides the logits; at 0 those above 0 are true, or the one that is most probable.
+        """
+        columns = self.spec.columns
+        uniform = draws.uniform(len(columns) + 1)
+        drawn = draw_set(parameters.double(), uniform, temperature=temperature, top_k=top_k)
+        return {"": [[columns[c] for c in row.nonzero()[:, 0].tolist()] for row in drawn]}
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """The labels' rates in the training split; half of it on the last value where there is one."""

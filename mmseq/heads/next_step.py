@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from pydantic import Field
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -16,9 +16,12 @@ from torchmetrics import Metric
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
 from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, Upcoming, fill_unobserved, heads
+from mmseq.heads.drawing import draw_above
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import moments
+from mmseq.heads.regression import RegressionHead
 from mmseq.modalities import Part
+from mmseq.random import Draws
 
 WAIT = "wait"
 
@@ -139,6 +142,41 @@ class NextStepHead(Head):
         for name, head, own in zip(self.names, self.heads, self._split(parameters), strict=True):
             columns.update({_join(name, key): value for key, value in head.decode(own).items()})
         return columns
+
+    def sample(
+        self,
+        parameters: Float[Tensor, "query parameter"],
+        draws: Draws,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+    ) -> dict[str, list[Any]]:
+        """The next event's columns, each part's drawn alone; not the wait, see `sample_wait`."""
+        columns = {}
+        for part, head, own in zip(self.spec.parts, self.heads, self._split(parameters), strict=False):
+            drawn = head.sample(own, draws, temperature=temperature, top_k=top_k)
+            columns.update({_join(part.name, key): values for key, values in drawn.items()})
+        return columns
+
+    def sample_wait(
+        self,
+        parameters: Float[Tensor, "query parameter"],
+        draws: Draws,
+        elapsed: Float64[Tensor, "query"],
+        *,
+        temperature: float = 1.0,
+    ) -> Float64[Tensor, "query"]:
+        """How long it is until the next event, given that nothing came for some time: at least that time.
+
+        Raises:
+            ValueError: the head does not predict the time.
+        """
+        if not self.time:
+            raise ValueError("sample_wait: needs a head with time: true")
+        mean, scale = cast(RegressionHead, self.heads[-1]).gaussian(self._split(parameters)[-1])
+        above = elapsed.log1p()
+        drawn = draw_above(mean[:, 0], temperature * scale[:, 0], above, draws.uniform(1)[:, 0])
+        return drawn.expm1().maximum(elapsed)
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         return torch.cat([head.baseline(part) for _, head, part in self._targets(target)], 1)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from pydantic import Field
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from mmseq.batch import Target
+from mmseq.errors import ConfigError
 from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
 from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import R2, Average, Rmse
 from mmseq.heads.numbers import LossName, Transform, check_numbers, pointwise_loss, soft_clamp, standard
+from mmseq.random import Draws
 from mmseq.sources import Reading
 
 _FITTED = ("mean", "std")
@@ -164,6 +166,38 @@ class RegressionHead(Head):
         return {
             key.removeprefix(self.spec.columns[0]).removeprefix("."): value for key, value in columns.items()
         }
+
+    def gaussian(
+        self, parameters: Float[Tensor, "query parameter"]
+    ) -> tuple[Float64[Tensor, "query column"], Float64[Tensor, "query column"]]:
+        """Mean and standard deviation of T(y).
+
+        Raises:
+            ConfigError: the loss has no distribution.
+        """
+        if self.loss_name != "gaussian":
+            raise ConfigError(
+                f"regression: a number can be drawn where its loss is 'gaussian'; it is {self.loss_name!r}, "
+                "which learns no spread; set loss: gaussian, and train again"
+            )
+        scale = self._facts(parameters)[1] * self.log_scale(parameters).double().exp()
+        return self.transformed(parameters), scale
+
+    def sample(
+        self,
+        parameters: Float[Tensor, "query parameter"],
+        draws: Draws,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+    ) -> dict[str, list[Any]]:
+        """y = T⁻¹(mean + temperature·scale·ε) with ε ~ N(0, 1), for each column alone."""
+        mean, scale = self.gaussian(parameters)
+        noise = torch.special.ndtri(draws.uniform(mean.shape[1]))
+        drawn = mean + temperature * scale * noise
+        drawn = drawn.expm1() if self.transform else drawn
+        names = [""] if len(self.spec.columns) == 1 else self.spec.columns
+        return dict(zip(names, drawn.T.tolist(), strict=True))
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """The mean of the training split, or the last value where there is one; its scale is the std."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseq.random import Dropout, Noise, hash_key, hash_name, name_layers, permutation
+from mmseq.random import Draws, Dropout, Noise, hash_key, hash_name, name_layers, permutation
 from mmseq.testing.build import LENGTHS, chunks, random_timeline, take_samples
 
 MASK = 2**64 - 1
@@ -57,6 +57,20 @@ def test_uniform_is_uniform_and_uncorrelated() -> None:
     columns = x[:, :10].T - 0.5
     correlation = torch.corrcoef(torch.cat([columns, Noise(0, torch.arange(4000)).uniform(2, 10).T - 0.5]))
     assert float((correlation - torch.eye(20)).abs().max()) < 0.07
+
+
+def test_draws_depend_on_the_key_alone_and_go_on() -> None:
+    draws = Draws(torch.tensor([7, -3, 0]))
+    found = torch.cat([draws.uniform(2), draws.uniform(0), draws.uniform(3)], 1)
+    assert torch.equal(found[1:2], Draws(torch.tensor([-3])).uniform(5))
+    row = splitmix64(7)
+    for j in range(5):
+        bits = splitmix64((row + (j + 1) * 0x9E3779B97F4A7C15) & MASK) >> 12
+        assert float(found[0, j]) == (bits + 0.5) / 2**52
+    many = Draws(torch.arange(4000)).uniform(50)
+    assert float(many.min()) > 0 and float(many.max()) < 1
+    assert float((torch.histc(many, 20, 0, 1) / many.numel() - 0.05).abs().max()) < 0.002
+    assert (2**52 - 1 + 0.5) / 2**52 < 1  # the largest there can be
 
 
 def test_permutation() -> None:

@@ -13,6 +13,7 @@ from mmseq.errors import ConfigError
 from mmseq.heads import Upcoming, fill_unobserved
 from mmseq.heads.next_step import NextStepConfig, NextStepHead, NextStepSpec
 from mmseq.modalities import Part
+from mmseq.random import Draws
 from mmseq.testing.head_examples import NextParts, next_target
 
 CONFIG = NextStepConfig(kind="next_step", modality="flights")
@@ -155,3 +156,38 @@ def test_the_wait_is_standardised_over_the_training_split() -> None:
     assert NextStepHead.fit(CONFIG, Upcoming(NextParts(), np.ones(3))).wait_std == 1
     nearly = np.array([0.3 - 0.2, 0.1, 0.1])  # alike but for rounding
     assert NextStepHead.fit(CONFIG, Upcoming(NextParts(), nearly)).wait_std == 1
+
+
+def test_draws_have_the_names_and_values_of_the_parts() -> None:
+    head = _head(time=True)
+    parameters = torch.zeros(2, 4 + 3 + 2)
+    parameters[:, 5] = 1.0
+    drawn = head.sample(parameters, Draws(torch.arange(2)), temperature=0.0)
+    columns = head.decode(parameters)
+    assert [*drawn] == ["a", "b", "c"]
+    for name, values in drawn.items():
+        assert values == pytest.approx(columns[name]) if name != "c" else values == columns[name].tolist()
+    spread = head.sample(parameters, Draws(torch.arange(2)))
+    assert spread["a"][0] != spread["a"][1] != drawn["a"][0]
+    lone = head.sample(parameters[1:], Draws(torch.arange(1, 2)))
+    assert lone == {name: values[1:] for name, values in spread.items()}
+
+
+def test_waits_follow_log_normal_above_what_has_passed() -> None:
+    waits = np.array([0.5, 1.0, 7.0])
+    spec = NextStepHead.fit(CONFIG, Upcoming(NextParts(), waits))
+    head = NextStepHead(spec, 4, time=True)
+    parameters = torch.zeros(20_000, 9)
+    none = torch.zeros(20_000, dtype=torch.float64)
+    drawn = head.sample_wait(parameters, Draws(torch.arange(20_000)), none)
+    normal = torch.distributions.Normal(spec.wait_mean, spec.wait_std)
+    below = normal.cdf(torch.zeros(()))
+    for at in (0.5, 2.0, 6.0):
+        expected = (normal.cdf(torch.tensor(math.log1p(at))) - below) / (1 - below)
+        assert float((drawn < at).double().mean()) == pytest.approx(float(expected), abs=0.015)
+    later = head.sample_wait(parameters, Draws(torch.arange(20_000)), none + 3)
+    assert float(later.min()) >= 3
+    mode = head.sample_wait(parameters, Draws(torch.arange(20_000)), none, temperature=0.0)
+    torch.testing.assert_close(mode, torch.full_like(mode, math.expm1(spec.wait_mean)))
+    with pytest.raises(ValueError, match="needs a head with time"):
+        _head().sample_wait(parameters[:, :7], Draws(torch.arange(20_000)), none)

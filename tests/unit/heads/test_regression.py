@@ -9,9 +9,10 @@ import torch
 from sklearn.metrics import r2_score
 
 from mmseq.batch import Target
-from mmseq.errors import DataError
+from mmseq.errors import ConfigError, DataError
 from mmseq.heads import Labels
 from mmseq.heads.regression import RegressionConfig, RegressionHead, RegressionSpec
+from mmseq.random import Draws
 
 SPEC = RegressionSpec(columns=["y"], mean=[10.0], std=[2.0])
 
@@ -175,3 +176,26 @@ def test_facts_move_with_the_head_and_keep_their_digits() -> None:
     head = RegressionHead(SPEC, 4).to("meta", torch.bfloat16)
     assert {(fact.device.type, fact.dtype) for fact in (head.mean, head.std)} == {("meta", torch.float64)}
     assert head.linear.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("transform", [None, "log1p"])
+def test_draws_have_the_mean_and_scale_that_are_told(transform: Any) -> None:
+    head = RegressionHead(
+        RegressionSpec(columns=["y"], mean=[1.0], std=[0.5]), 4, loss="gaussian", transform=transform
+    )
+    parameters = torch.tensor([[0.4, -0.3]]).expand(40_000, -1)
+    told = head.decode(parameters[:1])
+    for temperature in (0.5, 1.0):
+        drawn = np.array(head.sample(parameters, Draws(torch.arange(40_000)), temperature=temperature)[""])
+        normal = np.log1p(drawn) if transform else drawn
+        mean = np.log1p(told[""][0]) if transform else told[""][0]
+        scale = temperature * float(told["scale"][0])
+        assert normal.mean() == pytest.approx(mean, abs=5 * scale / 200)
+        assert normal.std() == pytest.approx(scale, rel=0.02)
+    assert head.sample(parameters[:1], Draws(torch.arange(1)), temperature=0.0)[""] == pytest.approx(told[""])
+
+
+def test_without_a_spread_there_is_nothing_to_draw_from() -> None:
+    head = RegressionHead(SPEC, 4)
+    with pytest.raises(ConfigError, match="it is 'squared', which learns no spread; set loss: gaussian"):
+        head.sample(torch.zeros(1, 1), Draws(torch.arange(1)))
