@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmseq.batch import Timeline
 from mmseq.cores import Core, cores
 from mmseq.cores.hierarchical import HierarchicalCore
-from mmseq.state import State
+from mmseq.state import State, flatten, unflatten
 from mmseq.testing.build import LENGTHS, chunks, random_timeline
 
 WIDTH = 5
@@ -231,18 +231,20 @@ def test_a_chunk_without_a_closing_does_not_call_the_upper_level_in_evaluation()
     assert [clock.n_steps for clock in spy.seen] == [0, 1, 1]  # the first call gives it a state
 
 
-def test_a_state_may_lack_parts_that_hold_nothing() -> None:
+@pytest.mark.parametrize("cell", ["mlp", "gru"])
+def test_a_state_may_lack_parts_that_hold_nothing(cell: str) -> None:
     """As after a round trip by paths: an mlp has no state, nor has a level without marks above it."""
     torch.manual_seed(0)
-    config = {"kind": "r2n2", "cell": "mlp", "hidden": 4, "segments": [{"steps": 2}]}
+    config = {"kind": "r3n3", "cell": cell, "hidden": 4, "segments": [{"steps": 2}, {"steps": 2}]}
     core = cores.build(cores.parse(config), WIDTH).double()
-    timeline, inputs = ragged(core, 7), torch.randn(7, WIDTH, dtype=torch.float64)
+    timeline = ragged(core, *LENGTHS)
+    inputs, state = torch.randn(timeline.n_steps, WIDTH, dtype=torch.float64), None
     expected, _ = core(inputs, timeline)
-    (first, a), (second, b), *_ = chunks(timeline, 4)
-    _, state = core(inputs[a], first)
-    state = {name: part for name, part in state.items() if part != {}}
-    assert set(state) == {"output", "context", "count", "opened", "later"}
-    assert torch.allclose(core(inputs[b], second, state)[0], expected[b], rtol=0, atol=1e-12)
+    for part, where in chunks(timeline, 4):
+        outputs, state = core(inputs[where], part, state)
+        assert torch.allclose(outputs, expected[where], rtol=0, atol=1e-12)
+        state = unflatten(flatten(state))
+        assert "marks" not in state["upper"]
 
 
 def test_missing_marks_are_told() -> None:
