@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmseq.config.load import load_config as load_config
     from mmseq.data import prepare as prepare
     from mmseq.inference.evaluate import evaluate as evaluate
+    from mmseq.inference.generate import generate as generate
     from mmseq.inference.predict import predict as predict
     from mmseq.model import Model as Model
     from mmseq.run import Run as Run
@@ -27,6 +28,7 @@ _HOME = {
     "Run": "mmseq.run",
     "Stream": "mmseq.streaming.stream",
     "evaluate": "mmseq.inference.evaluate",
+    "generate": "mmseq.inference.generate",
     "load_config": "mmseq.config.load",
     "padded": "mmseq.sources.padded",
     "predict": "mmseq.inference.predict",
@@ -40,6 +42,7 @@ __all__ = [
     "Run",
     "Stream",
     "evaluate",
+    "generate",
     "load_config",
     "padded",
     "predict",
