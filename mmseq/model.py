@@ -186,16 +186,18 @@ class Model(nn.Module):
         self, batch: Batch, state: State | None = None
     ) -> tuple[dict[str, Float[Tensor, "_label _parameter"]], State]:
         """The parameters of every task at its targets, and the state after the last step."""
-        hidden, read, after = self.trunk(batch, state)
-        sample_of = batch.timeline.sample
-        parameters = {
-            task: self.heads[task](
-                hidden.index_select(0, target.where)
-                if task in self.by_step
-                else read.index_select(0, sample_of[target.where])
-            )
-            for task, target in batch.targets.items()
-        }
+        timeline = batch.timeline
+        # A label of a sample has a weight where it stands at every step; else one read a sample will do.
+        early = any(t.weight is not None for task, t in batch.targets.items() if task not in self.by_step)
+        at = torch.arange(timeline.n_steps, device=timeline.starts.device) if early else None
+        hidden, read, after = self.trunk(batch, state, at)
+        parameters = {}
+        for task, target in batch.targets.items():
+            if task in self.by_step:
+                known = hidden.index_select(0, target.where)
+            else:
+                known = read.index_select(0, target.where if early else timeline.sample[target.where])
+            parameters[task] = self.heads[task](known)
         return parameters, after
 
     def predict_at(

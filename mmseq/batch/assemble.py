@@ -41,6 +41,7 @@ class Assembler:
         self.heads = {task: model.heads[task] for task in tasks}
         self.configs = model.experiment.tasks
         self.vocabularies = {name: store.vocabularies(name) for name in self.modalities}
+        self.early = model.experiment.training.supervise == "every_step"
         self._whole: tuple[tuple[bytes, Window | None], dict[str, float]] | None = None
         self.stored_tasks = [task for task in tasks if task in store.tasks]
 
@@ -62,7 +63,8 @@ class Assembler:
     def _batch(
         self, samples: Int64[np.ndarray, "member"], seed: int | None, window: Window | None, continues: bool
     ) -> Batch:
-        gathered = self.store.gather(samples, list(self.modalities), self.stored_tasks, window)
+        early = self.early and seed is not None
+        gathered = self.store.gather(samples, list(self.modalities), self.stored_tasks, window, early)
         noise = None if seed is None else Noise(seed, torch.from_numpy(samples.astype(np.int64)))
         delta = np.diff(gathered.time, prepend=0.0)
         delta[gathered.starts[:-1][np.diff(gathered.starts) > 0]] = 0  # if it goes on, the model knows better
@@ -74,9 +76,19 @@ class Assembler:
             noise=noise,
         )
         events = {name: self._events(name, gathered) for name in self.modalities}
-        targets = self._targets(samples, gathered, events, window)
+        targets = self._targets(samples, gathered, events, window, early)
         ids, begin = self.store.ids[samples].tolist(), 0 if window is None else window[0]
         return Batch(ids, timeline, events, targets, self._weights(targets), begin=begin)
+
+    def labels(self, samples: Int64[np.ndarray, "member"]) -> dict[str, Target]:
+        """The stored labels of whole samples alone, `where` being the sample's place here."""
+        gathered = self.store.gather(samples, [], self.stored_tasks)
+        targets = {task: self._stored_target(task, gathered, None) for task in self.stored_tasks}
+        last = gathered.starts[1:]
+        return {
+            task: replace(t, where=torch.from_numpy(np.searchsorted(last, t.where.numpy(), side="right")))
+            for task, t in targets.items()
+        }
 
     def micro_batch(
         self,
@@ -111,9 +123,10 @@ class Assembler:
             for t in self.heads
             if t not in self.stored_tasks
         ]
-        gathered = self.store.gather(samples, list(dict.fromkeys(predicted)), self.stored_tasks, window)
+        needed = list(dict.fromkeys(predicted))
+        gathered = self.store.gather(samples, needed, self.stored_tasks, window, self.early)
         events = {name: self._events(name, gathered) for name in gathered.events}
-        return self._weights(self._targets(samples, gathered, events, window))
+        return self._weights(self._targets(samples, gathered, events, window, self.early))
 
     def _events(self, name: str, gathered: Gathered) -> Events:
         rows = gathered.events[name]
@@ -125,11 +138,12 @@ class Assembler:
         gathered: Gathered,
         events: Mapping[str, Events],
         window: Window | None,
+        early: bool,
     ) -> dict[str, Target]:
         targets = {}
         for task in self.heads:
             if task in self.stored_tasks:
-                targets[task] = self._stored_target(task, gathered)
+                targets[task] = self._stored_target(task, gathered, samples if early else None)
             elif window is None:
                 name = cast("NextEventConfig", self.configs[task]).modality
                 targets[task] = self._next_step(task, gathered, events[name])
@@ -164,14 +178,43 @@ class Assembler:
         target = target.take(torch.from_numpy(np.flatnonzero(inside)))
         return replace(target, where=torch.from_numpy(where[inside] - passed))
 
-    def _stored_target(self, task: str, gathered: Gathered) -> Target:
+    def _stored_target(
+        self, task: str, gathered: Gathered, early: Int64[np.ndarray, "member"] | None
+    ) -> Target:
+        """Labels as they are stored; or, of the samples `early`, those of the whole at every step."""
         rows = gathered.targets[task]
         encoded = self.heads[task].encode(labels_of(self.store, task, rows.arrays))
         observed = None if encoded.observed is None else torch.from_numpy(encoded.observed)
-        return Target(torch.from_numpy(rows.step[encoded.row]), torch.from_numpy(encoded.value), observed)
+        target = Target(torch.from_numpy(rows.step[encoded.row]), torch.from_numpy(encoded.value), observed)
+        if early is None or self.store.entry(task).timed:
+            return target
+        sample = np.repeat(np.arange(len(early)), np.diff(rows.starts))[encoded.row]
+        return spread(target, sample, gathered.starts, self.store.lengths[early])
 
     def _weights(self, targets: Mapping[str, Target]) -> dict[str, float]:
         return {task: float(self.heads[task].weights(target).sum()) for task, target in targets.items()}
+
+
+def spread(
+    target: Target,
+    sample: Int64[np.ndarray, "label"],
+    starts: Int64[np.ndarray, "bound"],
+    lengths: Int64[np.ndarray, "member"],
+) -> Target:
+    """Labels of whole samples → the same at each of their steps, a share of the weight at each.
+
+    Args:
+        target: a row a label.
+        sample: of each label.
+        starts: first step of each sample here, and the number of steps at the end.
+        lengths: of each sample as a whole.
+    """
+    counts = np.diff(starts)[sample]
+    row = np.repeat(np.arange(len(sample)), counts)
+    where = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts - starts[sample], counts)
+    weight = (1 / lengths[sample])[row].astype(np.float32)
+    spread = target.take(torch.from_numpy(row))
+    return replace(spread, where=torch.from_numpy(where), weight=torch.from_numpy(weight))
 
 
 def labels_of(store: Store, task: str, arrays: Mapping[str, np.ndarray]) -> Labels:

@@ -14,6 +14,10 @@ from mmseq.config.splits import SplitName
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     split: Annotated[SplitName, typer.Option(help="Samples to evaluate on.")] = SplitName.validation,
+    early: Annotated[
+        bool,
+        typer.Option("--early", help="Show each metric against the share of the sequence seen."),
+    ] = False,
     plugin: Plugin = [],  # noqa: B006 – typer reads the default, nobody changes it
 ) -> None:
     """Show every task's metrics beside its baseline, and keep them and the predictions in the run.
@@ -22,11 +26,16 @@ def command(
     """
     from rich.console import Console
 
+    from mmseq.inference.early import evaluate_early
     from mmseq.inference.evaluate import evaluate
     from mmseq.run import Run
-    from mmseq.training.tables import result_table
+    from mmseq.training.tables import early_table, result_table
 
     opened = Run(run, plugins=plugin)
+    if early:
+        Console(width=160).print(early_table(evaluate_early(opened, split.value), split.value))
+        print(f"written: metrics/{split.value}-early.json in {opened.path}")
+        return
     report = evaluate(opened, split.value)
     console = Console()
     console.print(result_table(report, split.value))

@@ -46,6 +46,11 @@ class TrainingConfig(Section):
 
     epochs: PositiveInt = Field(20, description="passes over the training split")
     batch: BatchConfig = Field(BatchConfig(), description="how samples are grouped")
+    supervise: Literal["last", "every_step"] = Field(
+        "last",
+        description="where a label of a whole sample is learned: at its last step, or early, at every step "
+        "with a share of its weight",
+    )
     window: PositiveInt | None = Field(
         None,
         description="steps that gradients go back at most; longer samples train window after window, their "

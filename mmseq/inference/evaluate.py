@@ -34,17 +34,23 @@ def evaluate(run: Run, split: str, data: Any = None) -> dict[str, Any]:
         ConfigError: the split has no sample.
         DataError: samples of the run are gone from the data.
     """
-    model = run.model()
-    store = prepare(model.experiment, data)
-    samples = listed_samples(run.splits, store)[split]
-    if not len(samples):
-        raise ConfigError(f"{run.path}: the {split} split has no sample; see data.split")
+    model, store, samples = split_of(run, split, data)
     report = evaluate_model(model, store, samples)
     run.write_report(split, report)
     predictions = predict_stored(model, store, samples)
     run.write_predictions(split, predictions.table)
     predictions.warn()
     return report
+
+
+def split_of(run: Run, split: str, data: Any = None) -> tuple[Model, Store, np.ndarray]:
+    """A run's model, its store, and the samples of a split; see `evaluate`."""
+    model = run.model()
+    store = prepare(model.experiment, data)
+    samples = listed_samples(run.splits, store)[split]
+    if not len(samples):
+        raise ConfigError(f"{run.path}: the {split} split has no sample; see data.split")
+    return model, store, samples
 
 
 @torch.inference_mode()

@@ -28,6 +28,7 @@ from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
 from mmseq.run import Run
+from mmseq.state import State
 from mmseq.store.clock import moments
 
 if TYPE_CHECKING:
@@ -102,10 +103,17 @@ def predict_stored(
         batch = batch.to(device)
         timeline = batch.timeline
         at = _places(batch, length, every_step)
-        parameters = carried.run(lambda part, state, at=at: model.predict_at(part, at, state), batch)
+        parameters = carried.run(reading(model, at), batch)
         at = timeline.last if at is None else at
         rows.append(_columns(model, batch.ids, timeline.sample[at], timeline.time[at], parameters))
     return Predictions(_table(rows, store, samples), unknown)
+
+
+def reading(
+    model: Model, at: Int64[Tensor, "query"] | None
+) -> Callable[[Batch, State | None], tuple[dict[str, Tensor], State]]:
+    """The model as a function of batch and state that predicts at these steps; None: at the last."""
+    return lambda batch, state: model.predict_at(batch, at, state)
 
 
 def _places(batch: Batch, length: Mapping[str, int], every_step: bool) -> Int64[Tensor, "query"] | None:

@@ -63,9 +63,10 @@ def gather(
     modalities: Sequence[str],
     tasks: Sequence[str],
     window: Window | None = None,
+    early: bool = False,
 ) -> Gathered:
     """See `Store.gather`."""
-    picker = _Picker(store, np.asarray(samples, np.int64), window)
+    picker = _Picker(store, np.asarray(samples, np.int64), window, early)
     return Gathered(
         picker.steps.starts,
         picker.take(picker.steps, STEP_TIME, _NO_TIMES),
@@ -89,7 +90,9 @@ def gather_ahead(
 class _Picker:
     """Some samples of one store, or a window of each."""
 
-    def __init__(self, store: Store, samples: Int64[np.ndarray, "member"], window: Window | None) -> None:
+    def __init__(
+        self, store: Store, samples: Int64[np.ndarray, "member"], window: Window | None, early: bool = False
+    ) -> None:
         self.store, self.window = store, window
         self.shelf = Shelf(samples, store.shard_starts)
         index = store.index(STEP_INDEX)
@@ -98,7 +101,7 @@ class _Picker:
         if window is not None:
             skipped = np.minimum(window[0], lengths)
             first, counts = first + skipped, np.minimum(window[1], lengths) - skipped
-            self.ends = (counts > 0) & (lengths <= window[1])
+            self.labelled = (counts > 0) & (early | (lengths <= window[1]))
         self.steps = self.shelf.place(index, first, counts)
 
     def rows(self, name: str, is_label: bool) -> Rows:
@@ -108,7 +111,7 @@ class _Picker:
             begin, end, *_ = self._find(name, first, counts)
             first, counts = begin, end - begin
         elif self.window is not None and is_label:
-            counts = counts * self.ends
+            counts = counts * self.labelled
         place = self.shelf.place(index, first, counts)
         if entry.timed:
             step = self.steps.starts[:-1].repeat(place.counts)

@@ -130,6 +130,7 @@ class Store:
         modalities: Sequence[str] | None = None,
         tasks: Sequence[str] | None = None,
         window: Window | None = None,
+        early: bool = False,
     ) -> Gathered:
         """Some samples, side by side in this order; any sample may come again.
 
@@ -141,10 +142,11 @@ class Store:
             modalities: whose events are wanted; None: of all.
             tasks: whose labels are wanted; None: of all.
             window: the steps [first, last) of each sample that are wanted; None: all.
+            early: a label of the whole sample is there in every window that has steps of it.
         """
         modalities = self.modalities if modalities is None else modalities
         tasks = self.tasks if tasks is None else tasks
-        return gather(self, samples, modalities, tasks, window)
+        return gather(self, samples, modalities, tasks, window, early)
 
     def gather_ahead(
         self, samples: Integer[np.ndarray, "member"], name: str, window: Window

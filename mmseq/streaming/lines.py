@@ -24,7 +24,8 @@ def answer(stream: Stream, line: str) -> str | None:
     """
     asked = _parse(line)
     if "forget" in asked:
-        return stream.forget(asked["id"])
+        stream.forget(asked["id"])
+        return None
     row = (
         stream.flush(asked["id"])
         if "flush" in asked

@@ -78,17 +78,22 @@ class Sitting:
         self.model = initialise(experiment, facts)
         if self.config.precision == "64-true":
             self.model.double()
-        if self.config.window and not self.model.core.causal:
-            raise ConfigError(
-                f"training.window: needs a causal core; {experiment.core.kind!r} looks at later steps; "
-                "leave the window out, or choose another core"
-            )
+        self._check_causal()
         for task in store.tasks:  # a class that only another split has is better known before training
             for samples in self.splits.values():
                 with telling_where(experiment, store, task, samples, data):
                     self.model.heads[task].encode(labels(store, task, samples))
         self.monitor, self.direction = monitored(experiment, self.model)
         check_validation(experiment, self.model, store, self.splits["validation"])
+
+    def _check_causal(self) -> None:
+        early = "every_step" if self.config.supervise == "every_step" else None
+        for option, value in (("window", self.config.window), ("supervise", early)):
+            if value and not self.model.core.causal:
+                raise ConfigError(
+                    f"training.{option}: {value} needs a causal core; {self.experiment.core.kind!r} looks at "
+                    f"later steps; leave `{option}` out, or choose another core"
+                )
 
     def fit(self, run: Run, console: Console, callbacks: Sequence[pl.Callback] = ()) -> None:
         """Trains to the end; the model then has its best weights."""

@@ -49,6 +49,19 @@ def result_table(report: dict[str, Any], split: str) -> Table:
     return table
 
 
+def early_table(report: dict[str, Any], split: str) -> Table:
+    """Each task's metrics, a column for each share of the sequence that was seen."""
+    table = _table(
+        f"{split} split, as of a share of the steps", "task", "metric", *(f"{float(s):.0%}" for s in report)
+    )
+    first = next(iter(report.values()))
+    for task, result in first.items():
+        for i, metric in enumerate(result["metrics"]):
+            values = [_number(at[task]["metrics"][metric]) for at in report.values()]
+            table.add_row(task if i == 0 else "", metric, *values)
+    return table
+
+
 def _table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left")
 

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from mmseq.cli.main import main
+
 Run = Callable[..., Any]
 
 
@@ -96,3 +98,11 @@ def test_model_whose_data_are_gone_ends_with_2(mmseq: Run, work: Any) -> None:
     outcome = mmseq("evaluate", "runs/toy", "--split", "test")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(f"{work.path}/data/samples.csv: a table must be a file below `root`")
+
+
+def test_early_shows_metrics_by_the_share_seen(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run), "--split", "test", "--early"]) == 0
+    out = capsys.readouterr().out
+    assert "10%" in out and "100%" in out and "sick" in out and "stage" not in out
+    report = json.loads((run / "metrics" / "test-early.json").read_text())
+    assert list(report)[-1] == "1" and report["1"]["sick"]["metrics"].keys() >= {"accuracy", "auroc"}

@@ -96,6 +96,33 @@ def test_gives_what_the_whole_gives(model: Model, assembler: Assembler, width: i
         assert not rows
 
 
+@pytest.mark.parametrize("width", [3, 50])
+def test_early_labels_stand_at_every_step_and_weigh_as_much(
+    experiment: Experiment, model: Model, store: Store, width: int
+) -> None:
+    training = experiment.training.model_copy(update={"supervise": "every_step"})
+    early = Model(experiment.model_copy(update={"training": training}), model.facts).double()
+    early.load_state_dict(model.state_dict())
+    assembler = Assembler(store, early, tasks=list(early.heads))
+    last = assembler.batch(SAMPLES)  # evaluation: at the last step, as ever
+    parts = _parts(assembler, width, seed=1)
+    for task in ("sick", "level"):
+        assert sum(part.weights[task] for part in parts) == pytest.approx(last.weights[task], rel=1e-6)
+        lengths = store.lengths[SAMPLES]
+        labelled = last.timeline.sample[last.targets[task].where].tolist()
+        assert sum(len(part.targets[task]) for part in parts) == sum(lengths[i] for i in labelled)
+    assert sum(len(p.targets["stage"]) for p in parts) == len(last.targets["stage"])
+    carried = Carried()
+    at = torch.arange(last.timeline.n_steps)
+    expected, _ = early.predict_at(last, at)
+    for part in parts:
+        outputs, timeline = carried.run(early, part), part.timeline
+        target = part.targets["sick"]
+        sample = timeline.sample[target.where]
+        step = last.timeline.starts[sample] + part.begin + target.where - timeline.starts[sample]
+        torch.testing.assert_close(outputs["sick"], expected["sick"][step], rtol=0, atol=1e-10)
+
+
 def test_no_gradient_goes_back_to_an_earlier_window(model: Model, assembler: Assembler) -> None:
     first, second, *_ = _parts(assembler, 3)
     carried = Carried()
