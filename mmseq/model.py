@@ -28,6 +28,7 @@ from mmseq.modalities.category import CategoryModality
 from mmseq.parts import Parts
 from mmseq.random import hash_name, name_layers
 from mmseq.readouts import readouts
+from mmseq.recompute import encode_by_segments
 from mmseq.state import State, part
 from mmseq.tensors import dump_tensors, parse_tensors
 
@@ -246,9 +247,18 @@ class Model(nn.Module):
         """Hidden at every step, and what the readouts make of it at the steps `at` (default: the last)."""
         timeline, clock_after = go_on(batch.timeline, part(state, "clock"))
         timeline, marks_after = self.mark(batch.events, timeline, part(state, "marks"))
-        hidden, after = self.encode(batch.events, timeline, state)
+        hidden, after = self._encode(batch.events, timeline, state)
         read, after["readouts"] = self.read(hidden, timeline, part(state, "readouts"), at)
         return hidden, read, {**after, "clock": clock_after, "marks": marks_after}
+
+    def _encode(
+        self, events: Mapping[str, Events], timeline: Timeline, state: State | None
+    ) -> tuple[Float[Tensor, "step hidden"], State]:
+        """`encode`, in training with as much memory as was configured."""
+        size = self.experiment.training.recompute
+        if size and self.training and torch.is_grad_enabled():
+            return encode_by_segments(self, events, timeline, state, size)
+        return self.encode(events, timeline, state)
 
     def mark(
         self, events: Mapping[str, Events], timeline: Timeline, state: State | None

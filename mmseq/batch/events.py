@@ -37,6 +37,11 @@ class Events:
     def __len__(self) -> int:
         return self.step.shape[0]
 
+    def take(self: EventsType, rows: Int64[Tensor, "row"]) -> EventsType:
+        """Some of the events."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.index_select(0, rows) for name, value in tensors.items()})
+
     def to(self: EventsType, device: Any) -> EventsType:
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})

@@ -56,6 +56,11 @@ class TrainingConfig(Section):
         description="steps that gradients go back at most; longer samples train window after window, their "
         "state carried on; null: whole samples",
     )
+    recompute: PositiveInt | None = Field(
+        None,
+        description="steps of a segment that is worked out again for its gradient, so that its inner values "
+        "need not be kept: less memory, more time; null: everything is kept",
+    )
     accumulation: PositiveInt = Field(1, description="micro-batches a global batch is split into")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="how weights are moved")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")

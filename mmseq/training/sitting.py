@@ -88,7 +88,8 @@ class Sitting:
 
     def _check_causal(self) -> None:
         early = "every_step" if self.config.supervise == "every_step" else None
-        for option, value in (("window", self.config.window), ("supervise", early)):
+        options = {"window": self.config.window, "recompute": self.config.recompute, "supervise": early}
+        for option, value in options.items():
             if value and not self.model.core.causal:
                 raise ConfigError(
                     f"training.{option}: {value} needs a causal core; {self.experiment.core.kind!r} looks at "
