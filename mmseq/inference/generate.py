@@ -18,7 +18,8 @@ from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import EVALUATION_BATCH, evaluation_loader
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
-from mmseq.inference.paths import Choice, Paths, clocks_of, nothing_known
+from mmseq.inference.choice import Choice, clocks_of
+from mmseq.inference.paths import Paths, nothing_known
 from mmseq.inference.predict import Predictions, strays, with_iso_times
 from mmseq.inference.quantiles import Grid, last_values, numeric_columns, quantile_rows
 from mmseq.run import Run

@@ -13,8 +13,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from mmseq.batch import Batch, Events, Timeline
-from mmseq.errors import ConfigError
-from mmseq.heads.next_step import NextEventConfig, NextStepHead
+from mmseq.inference.choice import Choice, clocks_of
 from mmseq.random import Draws, hash_key, hash_name, mix
 from mmseq.state import map_state
 from mmseq.store.plan import SECONDS, seconds
@@ -25,92 +24,6 @@ if TYPE_CHECKING:
     from mmseq.model import Model
 
 _LEAST_WAIT = 1e-6  # of the typical time between steps: time has to pass, or a horizon is never reached
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How paths are drawn.
-
-    Attributes:
-        n: paths a sample.
-        steps: events' times that a path has at most; None: no limit.
-        horizon: how long a path goes on after the sample's last step, in the timeline's unit.
-        temperature: below 1 draws nearer to what is most probable, which 0 takes; above 1, wider.
-        top_k: draw from so many classes, the most probable ones; None: from all.
-        seed: another seed draws other paths.
-
-    Raises:
-        ConfigError: a value is out of its range, or nothing says when to stop.
-    """
-
-    n: int = 1
-    steps: int | None = None
-    horizon: float | None = None
-    temperature: float = 1.0
-    top_k: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps is None and self.horizon is None:
-            raise ConfigError("generate: something must say when to stop; neither came; set steps or horizon")
-        for name, least in (("n", 1), ("steps", 1), ("top_k", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"generate: {name} must be at least {least}; {value} came")
-        if self.horizon is not None and not 0 < self.horizon < math.inf:
-            raise ConfigError(f"generate: horizon must be a time above 0; {self.horizon:g} came")
-        if not 0 <= self.temperature < math.inf:
-            raise ConfigError(f"generate: temperature must be 0 or above; {self.temperature:g} came")
-
-
-@dataclass(frozen=True)
-class Clock:
-    """A modality that a model can generate.
-
-    Attributes:
-        modality: its name.
-        task: what predicts its next event.
-        head: of the task.
-        own: the task predicts from the modality's own steps only.
-    """
-
-    modality: str
-    task: str
-    head: NextStepHead
-    own: bool
-
-
-def clocks_of(model: Model) -> list[Clock]:
-    """The modalities that a model can generate.
-
-    Raises:
-        ConfigError: there is none, two tasks predict one, or one of them does not make steps.
-    """
-    clocks: dict[str, Clock] = {}
-    anchor = model.experiment.timeline.anchor
-    for task, head in model.heads.items():
-        config = model.experiment.tasks[task]
-        if not (isinstance(config, NextEventConfig) and isinstance(head, NextStepHead) and head.time):
-            continue
-        if config.modality in clocks:
-            raise ConfigError(
-                f"generate: one task may predict when the next of {config.modality!r} comes; "
-                f"{clocks[config.modality].task!r} and {task!r} do; set time: false for one, and train again"
-            )
-        if anchor not in (None, config.modality):
-            raise ConfigError(
-                f"generate: with timeline.anchor {anchor!r} no other modality makes steps, and {task!r} "
-                f"predicts when the next of {config.modality!r} comes; set time: false for it, or leave the "
-                "anchor out, and train again"
-            )
-        clocks[config.modality] = Clock(config.modality, task, head, config.at == "own")
-    if not clocks:
-        raise ConfigError(
-            f"generate: a task must predict a modality's next event and its time; none of "
-            f"{', '.join(model.heads.keys())} does; give the run a task of kind next_step with time: true, "
-            "and train again"
-        )
-    return list(clocks.values())
 
 
 @dataclass(frozen=True)

@@ -276,7 +276,8 @@ def test_a_modality_without_its_own_clock_is_left_as_it_is(model: Model) -> None
 def test_a_clock_of_own_steps_stands_until_it_comes(make_model: MakeModel) -> None:
     """Its times are later than the last step, though they were predicted before it."""
     from mmseq.batch.assemble import Assembler
-    from mmseq.inference.paths import Choice, Paths
+    from mmseq.inference.choice import Choice
+    from mmseq.inference.paths import Paths
 
     model = make_model()
     own = 1
