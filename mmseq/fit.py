@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mmseq.store import Store
 
 _TIMED_SAMPLES = 2_000  # enough of them to tell a typical time between steps
+_TIMED_STEPS = (0, 16_384)  # and enough of each
 
 
 def fit(
@@ -64,7 +65,7 @@ def labels(store: Store, task: str, samples: Int64[np.ndarray, "member"]) -> Any
 
 def _waits(store: Store, config: Any, modality: Modality, samples: np.ndarray) -> np.ndarray:
     """How long some of the steps wait for the modality's next event."""
-    gathered = store.gather(_some(samples), [config.modality], [])
+    gathered = store.gather(_some(samples), [config.modality], [], _TIMED_STEPS)
     rows = gathered.events[config.modality]
     events = modality.events(torch.from_numpy(rows.step), rows.arrays, store.vocabularies(config.modality))
     own = config.at == "own"
@@ -85,7 +86,7 @@ def _stored(store: Store, name: str, samples: np.ndarray, scale: float) -> Store
 
 def _time_scale(store: Store, samples: np.ndarray) -> float:
     """The median time between neighbouring steps; 1 where no sample has two."""
-    gathered = store.gather(_some(samples), [], [])
+    gathered = store.gather(_some(samples), [], [], _TIMED_STEPS)
     inside = np.ones(len(gathered.time), bool)
     inside[gathered.starts[:-1]] = False
     deltas = np.diff(gathered.time, prepend=0.0)[inside]

@@ -32,7 +32,7 @@ from mmseq.state import State
 
 _FITTED = ("mean", "std", "low", "high")
 _FIRST_DECAY = 0.1
-_SAMPLED_CELLS = 50_000_000  # percentiles of larger training splits are read off an even sample of this size
+_SAMPLED_CELLS, _SAMPLED_ROWS = 2_000_000, 100_000  # of a larger split, percentiles are an even sample's
 
 
 class PivotConfig(BaseModel):
@@ -255,7 +255,7 @@ def _percentiles(stored: Stored, clip: list[float] | None) -> tuple[np.ndarray |
     """Where to clip each feature; a feature that varies, but not within the percentiles, is left alone."""
     if clip is None:
         return None, None
-    stride = -(-stored.n_events * len(stored.columns) // _SAMPLED_CELLS)
+    stride = -(-stored.n_events // max(_SAMPLED_ROWS, _SAMPLED_CELLS // len(stored.columns)))
     least, most, sampled = np.inf, -np.inf, []
     for chunk in stored.chunks():
         least = np.fmin(least, np.fmin.reduce(chunk["values"], axis=0, initial=np.inf))

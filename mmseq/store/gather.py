@@ -161,7 +161,7 @@ class _Picker:
         return found[:, 0], found[:, 1], found[:, 2], found[:, 3]
 
     def _arrays(self, name: str, place: Place) -> dict[str, np.ndarray]:
-        empty = _empty(self.store.entry(name))
+        empty = parts_of(self.store.entry(name))
         return {part: self.take(place, row_file(name, part), like) for part, like in empty.items()}
 
     def take(self, place: Place, file: str, like: np.ndarray) -> np.ndarray:
@@ -171,7 +171,8 @@ class _Picker:
 _NO_TIMES, _NO_STEPS = np.empty(0, np.float64), np.empty(0, np.int32)
 
 
-def _empty(entry: RowsEntry) -> dict[str, np.ndarray]:
+def parts_of(entry: RowsEntry) -> dict[str, np.ndarray]:
+    """By array of a modality or task, its rows, of which there are none."""
     arrays = {}
     if entry.numbers:
         arrays["values"] = np.empty((0, len(entry.numbers)), entry.dtype)

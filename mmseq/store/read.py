@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Integer, Shaped
 
-from mmseq.store.gather import Gathered, Window, gather, gather_ahead
-from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
+from mmseq.store.gather import Gathered, Window, gather, gather_ahead, parts_of
+from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, row_file, shard_folder
 from mmseq.store.manifest import Manifest, RowsEntry, read_manifest
 from mmseq.store.map import check_size, map_npy
 
-CHUNK_ROWS = 1_000_000
+CHUNK_ROWS = 131_072
 
 _verified: set[tuple[str, str]] = set()  # shard folder and digest of its listing; once a process
 
@@ -164,8 +164,20 @@ class Store:
         n_rows = np.cumsum(self.n_events(name)[samples])
         bounds = np.flatnonzero(np.diff(n_rows // CHUNK_ROWS, prepend=0))
         for part in np.split(samples, bounds):
-            if len(part):
+            if len(part) == 1:
+                yield from self._slices(name, int(part[0]))
+            elif len(part):
                 yield gather(self, part, [name], []).events[name].arrays
+
+    def _slices(self, name: str, sample: int) -> Iterator[dict[str, np.ndarray]]:
+        """The arrays of one sample, however long, a part at a time."""
+        shard = int(self.shard_starts.searchsorted(sample, side="right")) - 1
+        index = self.index(index_file(name))
+        base = index[self.shard_starts[shard]]
+        files = {part: self.shard(shard)[row_file(name, part)] for part in parts_of(self.entry(name))}
+        for first in range(index[sample] - base, index[sample + 1] - base, CHUNK_ROWS):
+            stop = min(first + CHUNK_ROWS, index[sample + 1] - base)
+            yield {part: np.array(array[first:stop]) for part, array in files.items()}
 
     @cached_property
     def shard_starts(self) -> Int64[np.ndarray, "shard"]:
