@@ -43,7 +43,8 @@ class MultilabelHead(Head):
 
     Metrics: `f1_macro` (mean over labels of the F1 of "yes" at p ≥ 0.5), `accuracy` (of all cells),
     `auroc` and `auprc` (mean over labels of which both answers occur; of more than 64 labels,
-    neither), `nll` (mean −log p a cell).
+    neither), `nll` (mean −log p a cell), `joint_nll` (−log p of all observed labels of a row together,
+    which is their sum; mean over rows).
     """
 
     Spec = MultilabelSpec
@@ -124,11 +125,12 @@ class MultilabelHead(Head):
             "accuracy": Accuracy(),
             **rankings(n_labels),
             "nll": Average(n_labels),
+            "joint_nll": Average(),
         }
 
     @classmethod
     def metric_names(cls, config: MultilabelConfig) -> tuple[str, ...]:
-        return "f1_macro", "accuracy", "auroc", "auprc", "nll"
+        return "f1_macro", "accuracy", "auroc", "auprc", "nll", "joint_nll"
 
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
@@ -139,7 +141,10 @@ class MultilabelHead(Head):
         metrics["accuracy"].update(predicted == truth, target.observed)
         for name in metrics.keys() & {"auroc", "auprc"}:
             metrics[name].update(probability, truth, target.observed)
-        metrics["nll"].update(self.loss(parameters, target), target.observed)
+        loss = self.loss(parameters, target)
+        metrics["nll"].update(loss, target.observed)
+        together = loss if target.observed is None else torch.where(target.observed, loss, 0)
+        metrics["joint_nll"].update(together.sum(1, keepdim=True))
 
 
 def _check_binary(labels: Labels) -> None:

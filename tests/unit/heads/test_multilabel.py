@@ -61,13 +61,15 @@ def test_metrics_of_observed_cells() -> None:
     value = torch.from_numpy(np.where(observed, truth, np.nan).astype(np.float32))
     metrics = head.metrics()
     head.score(metrics, torch.from_numpy(logits), Target(torch.arange(80), value, torch.from_numpy(observed)))
+    cell_nll = np.log1p(np.exp(np.where(truth, -logits, logits)))
     cells = [(truth[observed[:, c], c], logits[observed[:, c], c]) for c in range(3)]
     expected = {
         "f1_macro": np.mean([f1_score(y, x >= 0) for y, x in cells]),
         "accuracy": ((logits >= 0) == truth)[observed].mean(),
         "auroc": np.mean([roc_auc_score(y, x) for y, x in cells[:2]]),
         "auprc": np.mean([average_precision_score(y, x) for y, x in cells[:2]]),
-        "nll": np.mean([np.log1p(np.exp(np.where(y, -x, x))).mean() for y, x in cells]),
+        "nll": np.mean([cell_nll[observed[:, c], c].mean() for c in range(3)]),
+        "joint_nll": np.where(observed, cell_nll, 0).sum(1).mean(),
     }
     assert {name: float(metric.compute()) for name, metric in metrics.items()} == pytest.approx(expected)
 
@@ -75,4 +77,4 @@ def test_metrics_of_observed_cells() -> None:
 def test_many_labels_are_not_ranked() -> None:
     names = [str(i) for i in range(65)]
     head = MultilabelHead(MultilabelSpec(columns=names, rates=[0.5] * 65), 4)
-    assert head.metrics().keys() == {"f1_macro", "accuracy", "nll"}
+    assert head.metrics().keys() == {"f1_macro", "accuracy", "nll", "joint_nll"}
