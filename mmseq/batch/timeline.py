@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -92,17 +93,16 @@ class Timeline:
 
     def with_delta(self, delta: Float[Tensor, "step"]) -> Timeline:
         """The same steps with other times since the steps before them."""
-        return self._keeping(replace(self, delta=delta))
+        return self._with(delta=delta)
 
     def with_marks(self, marks: Mapping[str, Bool[Tensor, "step"]]) -> Timeline:
         """The same steps, marked."""
-        return self._keeping(replace(self, marks=marks))
+        return self._with(marks=marks)
 
-    def _keeping(self, other: Timeline) -> Timeline:
-        """Hands on what was worked out already: a device would be waited for to read it again."""
-        for name in ("lengths_list", "lengths", "sample", "last", "is_one_step", "_layouts"):
-            if name in vars(self):
-                vars(other)[name] = vars(self)[name]
+    def _with(self, **fields: Any) -> Timeline:
+        """A copy that keeps what was worked out already: a device would be waited for to read it again."""
+        other = copy.copy(self)
+        vars(other).update(fields)
         return other
 
     def to(self, device: Any) -> Timeline:

@@ -59,6 +59,7 @@ class ClassificationHead(Head):
         super().__init__()
         self.spec = spec
         self.label_smoothing = label_smoothing
+        self._names = np.array(spec.classes, dtype=object)
         self.is_binary = len(spec.classes) == 2
         self._lookup: tuple[tuple[str, ...], np.ndarray] | None = None
         # One label more than was seen: a class that never occurred is rare, not impossible.
@@ -123,9 +124,8 @@ class ClassificationHead(Head):
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         probability = self.log_probability(parameters).exp().cpu().numpy()
-        names = np.array(self.spec.classes, dtype=object)
         columns = {f"p_{name}": probability[:, c] for c, name in enumerate(self.spec.classes)}
-        return {"": names[probability.argmax(1)], **columns}
+        return {"": self._names[probability.argmax(1)], **columns}
 
     def sample(
         self,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from mmseq.batch import NumericEvents, Timeline
-from mmseq.carry import latest, since
+from mmseq.carry import latest, one_each, since
 from mmseq.errors import DataError
 from mmseq.modalities import (
     Arrays,
@@ -179,14 +179,15 @@ class NumericModality(Modality):
     def events(
         self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]
     ) -> NumericEvents:
-        values = torch.from_numpy(arrays["values"])
-        return NumericEvents(step, values.nan_to_num(0.0), ~values.isnan())
+        values = arrays["values"]
+        observed = values == values  # not NaN
+        values = np.where(observed, values, 0)
+        return NumericEvents(step, torch.from_numpy(values), torch.from_numpy(observed))
 
     def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
         rows = [[_number(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
-        cells = torch.tensor(rows, dtype=torch.float64).view(len(values), len(self.spec.columns))
-        missing = cells.isnan()
-        return NumericEvents(step, cells.masked_fill_(missing, 0.0), ~missing)
+        cells = np.array(rows, np.float64).reshape(len(values), len(self.spec.columns))
+        return self.events(step, {"values": cells}, ())
 
     def forward(
         self, events: NumericEvents, timeline: Timeline, state: State | None = None
@@ -194,8 +195,11 @@ class NumericModality(Modality):
         observed = events.observed if self.all_seen else events.observed & self.seen
         values = self.normalise(events.values)
         alone = not timeline.continues and state is None
-        if alone and not self.decays and bool(observed.all()):  # as often: nothing to fill, or to learn
-            return NumericEvents(events.step, values, observed, torch.zeros_like(values)), {}
+        live = timeline.is_one_step and not self.spec.static and one_each(events.step, timeline)
+        if (alone or live) and not self.decays and bool(observed.all()):  # as often: nothing to fill or learn
+            time = timeline.time[:, None].expand_as(values) if live else timeline.time
+            after = {} if alone else {"value": values, "time": time}
+            return NumericEvents(events.step, values, observed, torch.zeros_like(values)), after
         values = torch.where(observed, values, 0)
         if self.spec.static:
             age = observed.to(values.dtype) - 1

@@ -36,6 +36,9 @@ class LastReadout(Readout):
             return hidden[at], {}
         if timeline.is_one_step:
             return hidden if at is None else hidden[at], {"last": hidden}
+        if at is None and 0 not in timeline.lengths_list:
+            last = hidden.index_select(0, timeline.last)
+            return last, {"last": last}
         before = cast(Tensor, state["last"]) if state else hidden.new_zeros(timeline.n_samples, self.hidden)
         last = before
         if timeline.n_steps:

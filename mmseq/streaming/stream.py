@@ -179,7 +179,7 @@ class Stream:
         """One step of each of these samples: their rows of the prediction table."""
         times = [self.clock.since_origin(id, step.end) for id, step in zip(ids, steps, strict=True)]
         timeline = Timeline.of_one_step(torch.tensor(times, dtype=torch.float64))
-        events = {name: self._events(name, ids, steps) for name in self.model.modalities}
+        events = {name: self._events(name, ids, steps) for name in self._names}
         batch = Batch(ids, timeline, events)
         device = self.model.like.device
         batch = batch if device.type == "cpu" else batch.to(device)

@@ -24,15 +24,13 @@ class Progress:
     Attributes:
         step: optimizer steps taken.
         best: the best monitored value so far; None before the first.
-        best_epoch: when that was.
-        stale: epochs since.
+        stale: epochs since the best.
         done: training has ended.
         data: fingerprint of the store that is trained on.
     """
 
     step: int = 0
     best: float | None = None
-    best_epoch: int = -1
     stale: int = 0
     done: bool = False
     data: str = ""

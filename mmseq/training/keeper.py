@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import signal
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Literal, NoReturn
 
@@ -35,6 +37,7 @@ class Keeper(pl.Callback):
         log_every: steps between rows of metrics.csv.
         first_epoch: epochs that were finished before.
         say: prints a line.
+        save_every: seconds between checkpoints; one is written at the end of an epoch, where it is due.
     """
 
     def __init__(
@@ -48,10 +51,13 @@ class Keeper(pl.Callback):
         log_every: int,
         first_epoch: int,
         say: Callable[[str], None],
+        save_every: float = 30.0,
     ) -> None:
         self.run, self.progress = run, progress
         self.monitor, self.direction, self.patience = monitor, direction, patience
         self.log_every, self.first_epoch, self.say = log_every, first_epoch, say
+        self.save_every, self.saved_at = save_every, time.monotonic()
+        self.best: Checkpoint | None = None  # not on disk yet
         self.stop_signal: int | None = None
         self.norms: list[Tensor] = []
         self.losses: list[Tensor] = []
@@ -93,8 +99,8 @@ class Keeper(pl.Callback):
         best = self.progress.best
         better = best is None or (value > best if self.direction == "max" else value < best)
         if better and not math.isnan(value):
-            self.progress.best, self.progress.best_epoch, self.progress.stale = value, self.epoch(trainer), 0
-            self._save(trainer, module, BEST)
+            self.progress.best, self.progress.stale = value, 0
+            self.best = _copied(self._checkpoint(trainer, module))
         else:
             self.progress.stale += 1
             if self.patience is not None and self.progress.stale >= self.patience:
@@ -106,7 +112,9 @@ class Keeper(pl.Callback):
         epoch = self.epoch(trainer)
         self._warn_of_gradients(epoch)
         self.progress.done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        self._save(trainer, module)
+        due = time.monotonic() - self.saved_at >= self.save_every
+        if due or self.progress.done or self.stop_signal is not None:
+            self._save(trainer, module)
         loss = float(torch.stack(self.losses).mean()) if self.losses else math.nan
         self.losses = []
         line = f"epoch {epoch + 1}  step {module.step}  loss {loss:.4f}"
@@ -135,15 +143,22 @@ class Keeper(pl.Callback):
             self.run.log(f"epoch {epoch + 1}  warning: {problem}")
             self.say(f"warning: {problem}")
 
-    def _save(self, trainer: pl.Trainer, module: Any, name: str = LAST) -> None:
-        checkpoint = Checkpoint(
+    def _checkpoint(self, trainer: pl.Trainer, module: Any) -> Checkpoint:
+        return Checkpoint(
             module.state_dict(),
             moments_of(trainer.optimizers[0]),
             self.progress,
             module.model.facts.to_json(),
             module.carried.states,
         )
-        save_checkpoint(self.run.path / name, checkpoint)
+
+    def _save(self, trainer: pl.Trainer, module: Any) -> None:
+        """Writes where training stands, after the best epoch where that is another than on disk."""
+        if self.best is not None:
+            save_checkpoint(self.run.path / BEST, self.best)
+            self.best = None
+        save_checkpoint(self.run.path / LAST, self._checkpoint(trainer, module))
+        self.saved_at = time.monotonic()
 
     @contextmanager
     def stopping_when_asked(self) -> Iterator[None]:
@@ -165,3 +180,13 @@ class Keeper(pl.Callback):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _copied(checkpoint: Checkpoint) -> Checkpoint:
+    """The same as of now; training goes on in place."""
+    return replace(
+        checkpoint,
+        weights={name: value.detach().clone() for name, value in checkpoint.weights.items()},
+        moments={name: value.detach().clone() for name, value in checkpoint.moments.items()},
+        progress=replace(checkpoint.progress),
+    )

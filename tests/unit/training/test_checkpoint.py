@@ -25,7 +25,7 @@ from mmseq.training.module import build_optimizer
 
 FACTS = {"time_scale": 2.5, "modalities": {"a": {"mean": [0.1]}}}
 STATE = {"core": {"hidden": torch.ones(2, 1, 3)}, "clock": {"time": torch.tensor([1.5, torch.nan])}}
-PROGRESS = Progress(step=17, best=0.25, best_epoch=3, stale=2)
+PROGRESS = Progress(step=17, best=0.25, stale=2)
 
 
 def _trained(kind: str = "adamw") -> tuple[nn.Module, torch.optim.Optimizer]:

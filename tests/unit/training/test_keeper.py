@@ -26,7 +26,7 @@ def _keeper(path: Path, **options: Any) -> Keeper:
     (path / "config.resolved.yaml").touch()
     defaults = {
         "monitor": lambda report: report["task"]["metrics"]["value"], "direction": "max", "patience": None,
-        "log_every": 1, "first_epoch": 0, "say": lambda line: None,
+        "log_every": 1, "first_epoch": 0, "say": lambda line: None, "save_every": 0.0,
     }  # fmt: skip
     return Keeper(Run(path), Progress(), **{**defaults, **options})
 
@@ -105,9 +105,24 @@ def test_keeps_the_best_epoch(tmp_path: Path, direction: str, values: list[float
         module.weight.data.fill_(i)
         _epoch(keeper, trainer, module, value)
     progress = keeper.progress
-    assert (progress.best, progress.best_epoch, progress.stale) == (values[1], 1, 1)
+    assert (progress.best, progress.stale) == (values[1], 1)
     assert read_checkpoint(tmp_path / BEST).weights["weight"].tolist() == [1, 1]
     assert read_checkpoint(tmp_path / LAST).weights["weight"].tolist() == [2, 2]
+
+
+def test_writes_when_it_is_time_and_at_the_end(tmp_path: Path) -> None:
+    """Until then the best epoch is kept as it was, though training goes on in place."""
+    keeper, module = _keeper(tmp_path, save_every=1e9), Module()
+    trainer = Trainer(module, epochs=3)
+    for i, value in enumerate((1.0, 3.0)):
+        module.weight.data.fill_(i)
+        _epoch(keeper, trainer, module, value)
+    assert not (tmp_path / BEST).exists() and not (tmp_path / LAST).exists()
+    module.weight.data.fill_(2)
+    _epoch(keeper, trainer, module, 2.0)
+    best, last = read_checkpoint(tmp_path / BEST), read_checkpoint(tmp_path / LAST)
+    assert best.weights["weight"].tolist() == [1, 1] and best.progress.best == 3.0
+    assert last.weights["weight"].tolist() == [2, 2] and last.progress.done
 
 
 def test_no_value_is_never_the_best(tmp_path: Path) -> None:
@@ -115,7 +130,7 @@ def test_no_value_is_never_the_best(tmp_path: Path) -> None:
     trainer = Trainer(module)
     for value in (float("nan"), 1.0, float("nan")):
         _epoch(keeper, trainer, module, value)
-    assert (keeper.progress.best, keeper.progress.best_epoch) == (1.0, 1)
+    assert (keeper.progress.best, keeper.progress.stale) == (1.0, 1)
     endings = [line.partition("monitor ")[2] for line in _log(tmp_path)]
     assert endings == ["nan  (none yet)", "1.0000  (best)", "nan  (best 1.0000)"]
 
