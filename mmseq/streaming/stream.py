@@ -60,6 +60,8 @@ class Stream:
         self.waiting: dict[str, Waiting] = {}
         self._anchor = model.experiment.timeline.anchor
         self._names = list(model.modalities)
+        specs = model.facts.modalities
+        self._columns = {name: len(getattr(specs[name], "columns", "?")) for name in self._names}
         self._timed = [name for name in self._names if name not in model.static]
 
     def __len__(self) -> int:
@@ -72,8 +74,8 @@ class Stream:
         Args:
             id: the sample, or a list of samples, each once.
             time: when: a number in the timeline's unit, or a moment (ISO text or datetime), as in training.
-            values: what was observed then, by modality: a raw value, or a list of dicts of several of one
-                time; see `Modality.parse`.
+            values: what was observed then, by modality: a raw value, see `Modality.parse`, or a list of
+                several of one time (dicts or lists, where there are several columns).
 
         Returns:
             for one sample a row of the prediction table, a dict, or None where no step has closed; for many
@@ -154,7 +156,7 @@ class Stream:
             raise DataError(
                 f"sample {id!r}: a push is a step, and needs a value of {' or '.join(self._timed)}; none came"
             )
-        return {name: _several(value) for name, value in values.items()}
+        return {name: _several(value, self._columns[name]) for name, value in values.items()}
 
     def _next_step(self, old: Waiting | None, new: Waiting) -> tuple[Waiting | None, Waiting | None]:
         """The step that closes with what came, and what waits from now on."""
@@ -246,9 +248,9 @@ class Stream:
         return stream
 
 
-def _several(value: Any) -> list[Any]:
-    """The events of one push: a list of dicts, or lists, is several; anything else is one."""
-    if isinstance(value, list) and value and all(isinstance(one, (Mapping, list)) for one in value):
+def _several(value: Any, n_columns: int) -> list[Any]:
+    """The events of one push: a list of dicts or lists, or of one-column values, is several; else it is one."""
+    if isinstance(value, list) and (n_columns == 1 or all(isinstance(one, (Mapping, list)) for one in value)):
         return value
     return [value]
 

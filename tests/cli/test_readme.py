@@ -24,10 +24,12 @@ from mmseq.config.load import load_config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+PAGES = [README, *(path.read_text() for path in sorted((ROOT / "docs").glob("long-and-live.md")))]
 
 
 def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    pattern = rf"^```{language}\n(.*?)^```$"
+    return [block for page in PAGES for block in re.findall(pattern, page, re.MULTILINE | re.DOTALL)]
 
 
 def _readme_lines() -> list[str]:
@@ -67,8 +69,14 @@ def _lines() -> list[str]:
 
 
 def _words(line: str) -> list[str]:
-    """Without a redirection of the output."""
-    return shlex.split(re.sub(r" > \S+$", "", line), comments=True)[1:]
+    """Without redirections."""
+    return shlex.split(re.sub(r" [<>] \S+", "", line), comments=True)[1:]
+
+
+def _input(line: str) -> str:
+    """The file that a line reads from; of what nobody has, such as `events.jsonl`, an example."""
+    named = re.search(r" < (\S+)", line)
+    return "examples/flights_events.jsonl" if named else ""
 
 
 MMSEQ = [line for line in _lines() if line.startswith("mmseq ")]
@@ -148,9 +156,10 @@ def test_a_plugin_in_the_text_is_one_of_the_files() -> None:
 DRIVER = """\
 import json, sys, traceback
 from mmseq.cli.main import main
-for kind, what in json.load(open("lines.json")):
+for kind, what, file in json.load(open("lines.json")):
     print(f"$ {what}", flush=True)
     if kind == "mmseq":
+        sys.stdin = open(file or "/dev/null")
         code = main(what)
     else:
         exec(compile(what, "README.md", "exec"), {"__name__": "__main__"})
@@ -178,8 +187,8 @@ def test_every_line_runs(tmp_path: Path) -> None:
     lines = [*PYTHON, *(f"python examples/{name}" for name in scripts if not name.endswith("_tables.py"))]
     for line in lines:
         _succeeds([sys.executable, *_words(line)], tmp_path)
-    typed: list[tuple[str, Any]] = [("mmseq", _shortened(line)) for line in MMSEQ]
-    typed += [("python", block) for block in _blocks("python") if ".register(" not in block]
+    typed: list[tuple[str, Any, str]] = [("mmseq", _shortened(line), _input(line)) for line in MMSEQ]
+    typed += [("python", block, "") for block in _blocks("python") if ".register(" not in block]
     (tmp_path / "lines.json").write_text(json.dumps(typed))
     _succeeds([sys.executable, "-c", DRIVER], tmp_path)
 
