@@ -35,9 +35,8 @@ def build(folder: str) -> Model:
         for t in range(20):
             tables["motion"].append({"id": i, "time": float(t), "x": random.normal(), "y": random.normal()})
             tables["heat"].append({"id": i, "time": float(t), "z": random.normal()})
-        tables["labels"].append(
-            {"id": i, "kind": "ab"[i % 2], "amount": random.normal(), "p": i % 2, "q": i % 3}
-        )
+        label = {"kind": "ab"[i % 2], "amount": random.normal(), "p": i % 2, "q": int(i % 3 == 0)}
+        tables["labels"].append({"id": i, **label})
     experiment = mmseq.load_config(
         {
             "name": "stream",
@@ -58,8 +57,6 @@ def build(folder: str) -> Model:
             },
         }
     )
-    for row in tables["labels"]:
-        row["q"] = min(row["q"], 1)
     store = prepare(experiment, tables)
     return Model(experiment, fit(experiment, store, np.arange(len(store))))
 
