@@ -57,6 +57,24 @@ def _check_outputs(trial: ModalityTrial) -> None:
     _check_first_axis(trial, state)
 
 
+def _check_parse(trial: ModalityTrial) -> None:
+    """A program's values, by column, give the events that the same cells of a store give."""
+    values = [dict(zip(trial.spec.columns, row, strict=True)) for row in _cells(trial)]
+    parsed = tensors_of(trial.modality.parse(trial.step, values))
+    for name, value in tensors_of(trial.events).items():
+        rule = "raw values are parsed to what a store gives"
+        good = name in parsed and torch.equal(parsed[name].to(value.dtype), value)
+        require(good, trial.modality, rule, f"`{name}` is another", "make `parse` and `events` agree")
+
+
+def _cells(trial: ModalityTrial) -> list[list[float | str | None]]:
+    """The trial's rows as a program has them; None where a cell is missing."""
+    if trial.reading.codes:
+        words = (*WORDS, NEW)
+        return [[None if c < 0 else words[c] for c in row] for row in trial.arrays["code"].tolist()]
+    return [[None if v != v else v for v in row] for row in trial.arrays["values"].tolist()]
+
+
 def _check_first_axis(trial: ModalityTrial, state: State) -> None:
     for name, value in flatten(state).items():
         good = value.ndim > 0 and len(value) == trial.timeline.n_samples
@@ -120,6 +138,7 @@ def _gradients(
 
 RULES = (
     _check_events,
+    _check_parse,
     _check_outputs,
     _check_empty,
     _check_gradients,

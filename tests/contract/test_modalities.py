@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -149,6 +150,12 @@ class ForgetsOnlyInLearning(HasIdleParameter):
         return NumericEvents(ready.step, ready.values * self.gain, ready.observed, ready.age), after
 
 
+class ParsesMissingAsZero(NumericModality):
+    def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
+        parsed = super().parse(step, values)
+        return NumericEvents(step, parsed.values, torch.ones_like(parsed.observed))
+
+
 class FitsLastChunk(NumericModality):
     @classmethod
     def fit(cls, config: Any, stored: Stored) -> NumericSpec:
@@ -232,6 +239,7 @@ FAULTS: list[tuple[str, type[Modality], str]] = [
     ("numeric", LearnsOnlyWhereSomeIsMissing, "every trainable parameter gets a gradient.*gain has none"),
     ("numeric", HasVainParameter, "every parameter matters; the gradient of gain is zero"),
     ("numeric", ForgetsOnlyInLearning, "the state carried on, give the gradients of the whole"),
+    ("numeric", ParsesMissingAsZero, "parsed to what a store gives"),
     ("numeric", FitsLastChunk, "does not depend on how the values are chunked"),
     ("numeric", FitsNothing, "fitting reads the chunks"),
     ("numeric", KeepsFactsOnClass, "built from the spec alone gives the same"),
