@@ -8,8 +8,8 @@ half, is asked for at the last step. Always to say 1 has a mean squared error of
 Source: Hochreiter and Schmidhuber 1997, experiment 4, as in Le, Jaitly and Hinton 2015, section 4.1.
 
 `copy`: ten symbols of eight, blanks for `length` steps of which the last is a signal, and then the ten
-symbols again, in order. The loss is the cross-entropy of all steps, blanks included, which without any memory
-is 10 ln 8 / (length + 20); over 99 % of the ten symbols right is solved, 12.5 % is chance.
+symbols again, in order. The loss is the cross-entropy of all steps, blanks included: 10 ln 8 / (length + 20)
+for one who knows when to answer, but not what. Over 99 % of the ten symbols right is solved; 12.5 % is luck.
 Source: Arjovsky, Shah and Bengio 2016, section 5.1.
 
 Samples are new at each update. Adam takes clipped gradients, at one rate for all that every core has. A core
