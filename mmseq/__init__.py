@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mmseq.batch import Batch as Batch
     from mmseq.config.load import load_config as load_config
     from mmseq.data import prepare as prepare
+    from mmseq.errors import MmseqError as MmseqError
     from mmseq.inference.evaluate import evaluate as evaluate
     from mmseq.inference.generate import generate as generate
     from mmseq.inference.predict import predict as predict
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Batch": "mmseq.batch",
+    "MmseqError": "mmseq.errors",
     "Model": "mmseq.model",
     "Run": "mmseq.run",
     "Stream": "mmseq.streaming.stream",
@@ -38,6 +40,7 @@ _HOME = {
 
 __all__ = [
     "Batch",
+    "MmseqError",
     "Model",
     "Run",
     "Stream",

@@ -26,8 +26,13 @@ def dump_json(value: Any) -> bytes:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], schema: str) -> None:
-    """Writes files with their manifest; the folder appears complete, replacing what was there."""
+    """Writes files with their manifest; the folder appears complete, replacing an earlier one of its kind.
+
+    Raises:
+        CheckpointError: something else is there, which would be lost.
+    """
     _end_replacement(folder)
+    check_replaceable(folder, schema)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -43,6 +48,18 @@ def write_folder(folder: Path, files: Mapping[str, bytes], schema: str) -> None:
         _replace(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_replaceable(folder: Path, schema: str) -> None:
+    """Raises CheckpointError where a folder's place is taken by anything but one of the same kind."""
+    if not folder.exists():
+        return
+    manifest = folder / MANIFEST
+    if not manifest.is_file() or f'"{schema}"'.encode() not in manifest.read_bytes():
+        raise CheckpointError(
+            f"{folder}: a folder of {schema} would be written here; something else is there; name "
+            "another place"
+        )
 
 
 def _replace(aside: Path, folder: Path) -> None:

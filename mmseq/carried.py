@@ -5,33 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from mmseq.batch import Batch
-from mmseq.state import State, map_state
+from mmseq.errors import CheckpointError
+from mmseq.state import State, flatten, unflatten
 
 Result = TypeVar("Result")
+Rows = dict[str, dict[str, Tensor]]
+"""By sample, the tensors of its state by their path, one row each."""
 
 
 class Carried:
     """The states of samples of which only a window has been seen so far.
 
     Attributes:
-        states: by the ids of the samples that run side by side.
+        states: by the sample's id, however samples are put together in batches.
     """
 
     def __init__(self) -> None:
-        self.states: dict[tuple[str, ...], State] = {}
+        self.states: Rows = {}
 
     def run(self, model: Callable[[Batch, State | None], tuple[Result, State]], batch: Batch) -> Result:
         """Runs a model on a batch, from where the window before left off; no gradient goes back there.
 
         Raises:
-            KeyError: the window before has not been run.
+            CheckpointError: the window before has not been run.
         """
-        ids = tuple(batch.ids)
-        before = self.states.pop(ids) if batch.begin else None
+        before = self._take(batch) if batch.begin else None
         result, after = model(batch, before)
         if batch.timeline.continues:
-            self.states[ids] = map_state(Tensor.detach, after)
+            rows = {path: value.detach().split(1) for path, value in flatten(after).items()}
+            for i, id in enumerate(batch.ids):
+                self.states[id] = {path: values[i] for path, values in rows.items()}
         return result
+
+    def _take(self, batch: Batch) -> State | None:
+        """The states of a batch's samples, side by side; they are handed on once."""
+        missing = [id for id in batch.ids if id not in self.states]
+        if missing:
+            raise CheckpointError(
+                f"sample {missing[0]!r}, step {batch.begin}: goes on from the window before; its state is "
+                "not here; begin the sample anew"
+            )
+        rows = [self.states.pop(id) for id in batch.ids]
+        if not rows:
+            return None
+        device = batch.timeline.starts.device
+        return unflatten({path: torch.cat([row[path] for row in rows]).to(device) for path in rows[0]})

@@ -60,7 +60,7 @@ def fit(
 
 def labels(store: Store, task: str, samples: Int64[np.ndarray, "member"]) -> Any:
     """The raw labels of some samples."""
-    return labels_of(store, task, store.gather(samples, [], [task]).targets[task].arrays)
+    return labels_of(store, task, store.gather(samples, [], [task], times=False).targets[task].arrays)
 
 
 def _waits(store: Store, config: Any, modality: Modality, samples: np.ndarray) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int64
@@ -26,27 +26,49 @@ def encode_by_segments(
     Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", section 4.
     """
     longest = max(timeline.lengths_list, default=0)
-    hidden, places, after = [], [], state
-    for begin in range(0, max(longest, 1), size):
-        steps, where = _segment(timeline, begin, begin + size, timeline.continues or begin + size < longest)
-        part = _events(events, model.static, where, timeline.n_steps)
-        encoded, after = checkpoint(model.encode, part, steps, after, use_reentrant=False)
+    n_segments = max(-(-longest // size), 1)
+    place = torch.arange(timeline.n_steps, device=timeline.starts.device) - timeline.starts[timeline.sample]
+    segment = place // size
+    steps, new = _sorted(segment, n_segments)
+    parts = {
+        name: _sorted(segment[whole.step], n_segments)[0]
+        for name, whole in events.items()
+        if name not in model.static
+    }
+    hidden, after = [], state
+    for i, where in enumerate(steps):
+        part = _segment(timeline, where, i * size, size, timeline.continues or i + 1 < n_segments)
+        mine = {
+            name: _take(whole, parts[name][i], new) if name in parts else whole
+            for name, whole in events.items()
+        }
+        encoded, after = checkpoint(model.encode, mine, part, after, use_reentrant=False)
         hidden.append(encoded)
-        places.append(where)
-    back = torch.empty_like(order := torch.cat(places))
-    back[order] = torch.arange(len(order), device=order.device)
     assert after is not None
+    order = torch.cat(steps)
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=order.device)
     return torch.cat(hidden).index_select(0, back), after
 
 
+def _sorted(
+    segment: Int64[Tensor, "row"], n_segments: int
+) -> tuple[list[Int64[Tensor, "_part"]], Int64[Tensor, "row"]]:
+    """The rows of each segment, in order; and the place of each row in its segment."""
+    order = segment.argsort(stable=True)
+    counts = torch.bincount(segment, minlength=n_segments)
+    begin = (counts.cumsum(0) - counts)[segment[order]]
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device) - begin
+    return list(order.split(counts.tolist())), place
+
+
 def _segment(
-    timeline: Timeline, begin: int, end: int, continues: bool
-) -> tuple[Timeline, Int64[Tensor, "part"]]:
-    """The steps [begin, end) of each sample, and where they stand."""
-    place = torch.arange(timeline.n_steps, device=timeline.starts.device) - timeline.starts[timeline.sample]
-    where = torch.nonzero((place >= begin) & (place < end))[:, 0]
-    counts = timeline.lengths.clamp(begin, end) - begin
-    part = replace(
+    timeline: Timeline, where: Int64[Tensor, "part"], begin: int, size: int, continues: bool
+) -> Timeline:
+    """The timeline of these steps, those from place `begin` on of each sample."""
+    counts = timeline.lengths.clamp(begin, begin + size) - begin
+    return replace(
         timeline,
         starts=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
         time=timeline.time[where],
@@ -54,19 +76,9 @@ def _segment(
         continues=continues,
         marks={name: mark[where] for name, mark in timeline.marks.items()},
     )
-    return part, where
 
 
-def _events(
-    events: Mapping[str, Events], static: Collection[str], where: Int64[Tensor, "part"], n_steps: int
-) -> dict[str, Any]:
-    """The events at these steps, which become 0, 1, …; static ones as they are."""
-    new = torch.full((n_steps,), -1, device=where.device)
-    new[where] = torch.arange(len(where), device=where.device)
-    found: dict[str, Any] = {}
-    for name, whole in events.items():
-        found[name] = whole
-        if name not in static:
-            part = whole.take(torch.nonzero(new[whole.step] >= 0)[:, 0])
-            found[name] = replace(part, step=new[part.step])
-    return found
+def _take(events: Events, rows: Int64[Tensor, "part"], new: Int64[Tensor, "step"]) -> Events:
+    """Some events, at their steps' places in the segment."""
+    part = events.take(rows)
+    return replace(part, step=new[part.step])

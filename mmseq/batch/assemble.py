@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from mmseq.batch.batch import Batch
 from mmseq.batch.events import Events
@@ -42,6 +42,7 @@ class Assembler:
         self.configs = model.experiment.tasks
         self.vocabularies = {name: store.vocabularies(name) for name in self.modalities}
         self.early = model.experiment.training.supervise == "every_step"
+        self._known: dict[str, tuple[bytes, int, np.ndarray | None]] = {}
         self._whole: tuple[tuple[bytes, Window | None], dict[str, float]] | None = None
         self.stored_tasks = [task for task in tasks if task in store.tasks]
 
@@ -78,11 +79,14 @@ class Assembler:
         events = {name: self._events(name, gathered) for name in self.modalities}
         targets = self._targets(samples, gathered, events, window, early)
         ids, begin = self.store.ids[samples].tolist(), 0 if window is None else window[0]
-        return Batch(ids, timeline, events, targets, self._weights(targets), begin=begin)
+        weights = self._weights(targets)
+        if early and window is not None:
+            weights = self._even(weights, samples, window)
+        return Batch(ids, timeline, events, targets, weights, begin=begin)
 
     def labels(self, samples: Int64[np.ndarray, "member"]) -> dict[str, Target]:
         """The stored labels of whole samples alone, `where` being the sample's place here."""
-        gathered = self.store.gather(samples, [], self.stored_tasks)
+        gathered = self.store.gather(samples, [], self.stored_tasks, times=False)
         targets = {task: self._stored_target(task, gathered, None) for task in self.stored_tasks}
         last = gathered.starts[1:]
         return {
@@ -126,7 +130,20 @@ class Assembler:
         needed = list(dict.fromkeys(predicted))
         gathered = self.store.gather(samples, needed, self.stored_tasks, window, self.early)
         events = {name: self._events(name, gathered) for name in gathered.events}
-        return self._weights(self._targets(samples, gathered, events, window, self.early))
+        weights = self._weights(self._targets(samples, gathered, events, window, self.early))
+        return self._even(weights, samples, window) if self.early and window is not None else weights
+
+    def _even(
+        self, weights: dict[str, float], samples: Int64[np.ndarray, "member"], window: Window
+    ) -> dict[str, float]:
+        """Of labels that stand at every step, a window's weight is that of all windows by their number.
+
+        Else the shares of a long sample, which is alone in its last windows, would count as whole labels.
+        """
+        n_windows = -(-int(self.store.lengths[samples].max()) // (window[1] - window[0]))
+        whole = self._weights(self.labels(samples))
+        early = [task for task in self.stored_tasks if not self.store.entry(task).timed]
+        return weights | {task: whole[task] / n_windows for task in early if weights[task]}
 
     def _events(self, name: str, gathered: Gathered) -> Events:
         rows = gathered.events[name]
@@ -169,7 +186,7 @@ class Assembler:
         gathered, more = self.store.gather_ahead(samples, name, window)
         before = None
         if self.previous and window[0] and len(samples):
-            before = last_before(self.store, self.modalities[name], name, samples, window[0])
+            before = self._known_before(name, samples, window[0])
         target = self._next_step(task, gathered, self._events(name, gathered), before)
         last = gathered.starts[1:] - 1
         where = target.where.numpy()
@@ -177,6 +194,17 @@ class Assembler:
         passed = np.searchsorted(last[more], where[inside])
         target = target.take(torch.from_numpy(np.flatnonzero(inside)))
         return replace(target, where=torch.from_numpy(where[inside] - passed))
+
+    def _known_before(
+        self, name: str, samples: Int64[np.ndarray, "member"], step: int
+    ) -> Float64[np.ndarray, "member column"]:
+        """The last value of each column before a step; windows that come in order read each step once."""
+        who, begin, known = self._known.get(name, (b"", 0, None))
+        if who != samples.tobytes() or begin >= step:
+            begin, known = 0, None
+        known = last_before(self.store, self.modalities[name], name, samples, (begin, step), known)
+        self._known[name] = (samples.tobytes(), step, known)
+        return known
 
     def _stored_target(
         self, task: str, gathered: Gathered, early: Int64[np.ndarray, "member"] | None

@@ -62,7 +62,14 @@ def next_step_target(
     )
 
 
-def last_before(store: Store, modality: Modality, name: str, samples: np.ndarray, step: int) -> np.ndarray:
+def last_before(
+    store: Store,
+    modality: Modality,
+    name: str,
+    samples: np.ndarray,
+    steps: tuple[int, int],
+    known: np.ndarray | None = None,
+) -> np.ndarray:
     """The last observed value of each column of a modality before a step of each sample; NaN where none.
 
     Reads backwards, and no further than it has to.
@@ -70,22 +77,22 @@ def last_before(store: Store, modality: Modality, name: str, samples: np.ndarray
     Args:
         store, modality, name: whose values.
         samples: at least one.
-        step: the step, at least 1.
+        steps: the steps [first, last) to look at; last is at least 1.
+        known: what was known before the first of them; None: nothing, as before step 0.
     """
-    vocabularies = store.vocabularies(name)
-    known = []
-    for sample in samples:
-        end, row = step, None
-        while row is None or (end > 0 and np.isnan(row).any()):
-            window = (max(0, end - _STEPS_BACK), end)
-            rows = store.gather(np.array([sample]), [name], [], window).events[name]
-            events = modality.events(torch.from_numpy(rows.step), rows.arrays, vocabularies)
-            merged = modality.next_event(events, np.flatnonzero(np.diff(rows.step, prepend=-1)))
+    vocabularies, rows = store.vocabularies(name), []
+    for i, sample in enumerate(samples):
+        end, row = steps[1], None
+        while row is None or (end > steps[0] and np.isnan(row).any()):
+            window = (max(steps[0], end - _STEPS_BACK), end)
+            read = store.gather(np.array([sample]), [name], [], window, times=False).events[name]
+            events = modality.events(torch.from_numpy(read.step), read.arrays, vocabularies)
+            merged = modality.next_event(events, np.flatnonzero(np.diff(read.step, prepend=-1)))
             last = _last_rows(merged)
             row = last if row is None else np.where(np.isnan(row), last, row)
             end = window[0]
-        known.append(row)
-    return np.stack(known)
+        rows.append(row if known is None else np.where(np.isnan(row), known[i], row))
+    return np.stack(rows)
 
 
 def _last_rows(merged: NextEvent) -> np.ndarray:

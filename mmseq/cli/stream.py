@@ -29,24 +29,28 @@ def command(
 
     Example: mmseq stream runs/flights < events.jsonl > predictions.jsonl
     """
+    from mmseq.bundle import check_replaceable
     from mmseq.errors import DataError
     from mmseq.model import Model
     from mmseq.plugin import load_plugin
     from mmseq.run import Run
-    from mmseq.streaming.lines import answer
-    from mmseq.streaming.stream import Stream
+    from mmseq.streaming.lines import answer, undisturbed
+    from mmseq.streaming.stream import SCHEMA, Stream
 
     for path in plugin:
         load_plugin(path)
     model = Model.load(run) if (run / "facts.json").is_file() else Run(run, plugins=plugin).model()
+    if state is not None:
+        check_replaceable(state, SCHEMA)
     stream = Stream.load(state, model) if state is not None and state.is_dir() else Stream(model)
     bad = 0
     try:
-        for number, line in enumerate(typer.get_text_stream("stdin"), 1):
+        for number, line in enumerate(typer.get_binary_stream("stdin"), 1):
             if not line.strip():
                 continue
             try:
-                row = answer(stream, line)
+                with undisturbed():
+                    row = answer(stream, line)
             except DataError as error:
                 told = DataError(f"standard input, line {number}: {error}")
                 if not keep_going:
@@ -59,5 +63,7 @@ def command(
     finally:
         if state is not None:
             stream.save(state)
+    for column, n in sorted(stream.unknown.items()):
+        typer.echo(f"warning: {column}: {n} values that training never had; they count as unknown", err=True)
     if bad:
         raise typer.Exit(2)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from mmseq.batch import CategoryEvents
 from mmseq.config.places import Loc
+from mmseq.cores.nested import is_causal
 from mmseq.encoders import encoders
 from mmseq.heads import heads
 from mmseq.modalities import modalities
@@ -31,7 +32,39 @@ def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     yield from _markers(experiment)
     yield from _task_names(experiment)
     yield from _task_modalities(experiment)
+    yield from _long_samples(experiment)
     yield from _monitor(experiment)
+
+
+def _long_samples(experiment: Experiment) -> Iterator[Contradiction]:
+    """What runs over samples part by part, or foretells, needs a causal core, and something to do."""
+    training = experiment.training
+    early = training.supervise == "every_step"
+    for option in ("window", "recompute", "supervise"):
+        value = early if option == "supervise" else getattr(training, option)
+        if value and not is_causal(experiment.core):
+            yield (
+                ("training", option),
+                f"needs a causal core; {experiment.core.kind!r} looks at later steps; leave `{option}` "
+                "out, or choose another core",
+            )
+    for name, task in experiment.tasks.items():
+        if isinstance(getattr(task, "modality", None), str) and not is_causal(experiment.core):
+            yield (
+                ("tasks", name),
+                f"predicts what comes next, and the core {experiment.core.kind!r} has seen it; leave the "
+                "task out, or choose a causal core",
+            )
+    if early and all(task.by_step for task in experiment.tasks.values()):
+        yield (
+            ("training", "supervise"),
+            "does nothing: every task predicts at steps already; leave it out",
+        )
+    if training.window and training.recompute and training.recompute >= training.window:
+        yield (
+            ("training", "recompute"),
+            f"does nothing: a window has {training.window} steps; make it less, or leave it out",
+        )
 
 
 def _encoders(experiment: Experiment) -> Iterator[Contradiction]:

@@ -68,7 +68,8 @@ def early_model(
     place, carried = {id: i for i, id in enumerate(store.ids.tolist())}, Carried()
     for batch in evaluation_loader(inputs, samples, window=model.experiment.training.window):
         members = np.array([place[id] for id in batch.ids])
-        targets = labels.labels(members)
+        if not batch.begin:  # the labels of the windows to come, too
+            targets = labels.labels(members)
         there = [_as_of(batch, store.lengths[members], share) for share in shares]
         at = torch.cat([step for _, step in there])
         batch, at = batch.to(model.like.device), at.to(model.like.device)

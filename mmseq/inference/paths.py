@@ -17,7 +17,7 @@ from mmseq.inference.choice import Choice, clocks_of
 from mmseq.random import Draws, hash_key, hash_name, mix
 from mmseq.state import map_state
 from mmseq.store.plan import SECONDS, seconds
-from mmseq.store.timeline import TOLERANCE
+from mmseq.store.timeline import TOLERANCE, bin_width
 from mmseq.words import word_number
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class Paths:
         self.model, self.choice = model, choice
         self.clocks = clocks_of(model)
         timeline = model.experiment.timeline
-        width = None if timeline.resolution is None else seconds(timeline.resolution)
-        self.width = None if width is None else width / SECONDS[timeline.unit]
+        resolution = None if timeline.resolution is None else seconds(timeline.resolution)
+        self.width = bin_width(resolution, SECONDS[timeline.unit], is_moment=False)
         self._begin(batch)
 
     def _begin(self, batch: Batch) -> None:

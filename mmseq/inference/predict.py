@@ -89,7 +89,16 @@ def strays(store: Store) -> dict[str, int]:
 def predict_stored(
     model: Model, store: Store, samples: np.ndarray, *, every_step: bool = False
 ) -> Predictions:
-    """Predictions for samples of a store, in the order given: one row a sample, or one a step."""
+    """Predictions for samples of a store, in the order given: one row a sample, or one a step.
+
+    Raises:
+        ConfigError: a task of whole samples is to be read at each step, and the core looks at later ones.
+    """
+    if every_step and not model.core.causal and len(model.by_step) < len(model.heads):
+        raise ConfigError(
+            "predict: only with a causal core does a row for each step know nothing later; "
+            f"{model.experiment.core.kind!r} looks at later steps; predict once a sample"
+        )
     model.eval()
     device = next(model.parameters()).device
     assembler = Assembler(store, model, tasks=[])
@@ -97,6 +106,8 @@ def predict_stored(
     length = dict(zip(store.ids[samples].tolist(), store.lengths[samples].tolist(), strict=True))
     for batch in evaluation_loader(assembler, samples, window=model.experiment.training.window):
         for name, modality in model.modalities.items():
+            if name in model.static and batch.begin:
+                continue  # every window has them
             unknown.update(
                 {f"{name}.{column}": n for column, n in modality.unknown(batch.events[name]).items()}
             )

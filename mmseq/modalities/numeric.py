@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -220,6 +221,8 @@ class NumericModality(Modality):
         return ((values - mean) / std).to(self.like.dtype)
 
     def unknown(self, events: NumericEvents) -> dict[str, int]:
+        if self.all_seen:
+            return {}
         counts = events.observed.sum(0).tolist()
         never = [share == 1 for share in self.spec.missing]
         return {c: n for c, n, new in zip(self.spec.columns, counts, never, strict=True) if new and n}
@@ -250,9 +253,12 @@ def _number(cell: Any) -> float:
     """A cell as a number, NaN where it is missing. Raises DataError for any other value."""
     if cell is None:
         return math.nan
-    if isinstance(cell, bool) or not isinstance(cell, (int, float, np.number)) or math.isinf(cell):
-        raise DataError(f"{cell!r}: a value must be a finite number, or None where it is missing")
-    return float(cell)
+    if isinstance(cell, (int, float, np.number)) and not isinstance(cell, bool):
+        with suppress(OverflowError):  # a whole number beyond all floats
+            number = float(cell)
+            if not math.isinf(number):
+                return number
+    raise DataError(f"{str(cell)[:60]!r}: a value must be a finite number, or None where it is missing")
 
 
 def _percentiles(stored: Stored, clip: list[float] | None) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -25,6 +25,7 @@ from mmseq.store.npy import write_npy
 from mmseq.store.plan import SCHEMA, SECONDS, Plan
 from mmseq.store.samples import Samples, collect_samples
 from mmseq.store.stream import write_rows
+from mmseq.store.timeline import bin_width
 
 Counts = dict[str, Int64[np.ndarray, "sample"]]
 
@@ -48,7 +49,7 @@ def build(
     modalities = {name: contents[name] for name in plan.modalities}
     tasks = {name: contents[name] for name in plan.tasks}
     unit = SECONDS[plan.unit]
-    width = None if plan.resolution is None else plan.resolution * (1e9 if clock == "moment" else 1 / unit)
+    width = bin_width(plan.resolution, unit, clock == "moment")
     bounds = find_bounds(connection, modalities, tasks, samples.until, plan.anchor, width)
     check_rows(connection, plan, contents, bounds)
     shards = cut(np.sum([bounds.counts[name] for name in modalities], axis=0), shard_events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,12 +65,13 @@ def gather(
     tasks: Sequence[str],
     window: Window | None = None,
     early: bool = False,
+    times: bool = True,
 ) -> Gathered:
     """See `Store.gather`."""
     picker = _Picker(store, np.asarray(samples, np.int64), window, early)
     return Gathered(
-        picker.steps.starts,
-        picker.take(picker.steps, STEP_TIME, _NO_TIMES),
+        picker.starts,
+        picker.take(picker.steps, STEP_TIME, _NO_TIMES) if times else _NO_TIMES,
         {name: picker.rows(name, is_label=False) for name in modalities},
         {name: picker.rows(name, is_label=True) for name in tasks},
     )
@@ -102,7 +104,12 @@ class _Picker:
             skipped = np.minimum(window[0], lengths)
             first, counts = first + skipped, np.minimum(window[1], lengths) - skipped
             self.labelled = (counts > 0) & (early | (lengths <= window[1]))
-        self.steps = self.shelf.place(index, first, counts)
+        self.step_rows, self.n_steps = first, counts
+        self.starts = np.concatenate([[0], np.cumsum(counts)])
+
+    @cached_property
+    def steps(self) -> Place:
+        return self.shelf.place(self.store.index(STEP_INDEX), self.step_rows, self.n_steps)
 
     def rows(self, name: str, is_label: bool) -> Rows:
         entry, index = self.store.entry(name), self.store.index(index_file(name))
@@ -114,10 +121,10 @@ class _Picker:
             counts = counts * self.labelled
         place = self.shelf.place(index, first, counts)
         if entry.timed:
-            step = self.steps.starts[:-1].repeat(place.counts)
+            step = self.starts[:-1].repeat(place.counts)
             step += self._step_in_window(name, place)
         elif is_label:
-            step = (self.steps.starts[1:] - 1).repeat(place.counts)
+            step = (self.starts[1:] - 1).repeat(place.counts)
         else:
             step = np.arange(len(place.counts)).repeat(place.counts)
         return Rows(place.starts, step, self._arrays(name, place))
@@ -128,12 +135,12 @@ class _Picker:
         begin, _, end, following = self._find(name, *self.shelf.span(index))
         place = self.shelf.place(index, begin, end - begin)
         more = following >= 0
-        n_steps = self.steps.counts
+        n_steps = self.n_steps
         starts = np.concatenate([[0], np.cumsum(n_steps + more)])
         steps = self.store.index(STEP_INDEX)
         last = self.shelf.place(steps, self.first + following, more.astype(np.int64))
         here, there = (self.take(p, STEP_TIME, _NO_TIMES) for p in (self.steps, last))
-        time = np.insert(here, self.steps.starts[1:][more], there)
+        time = np.insert(here, self.starts[1:][more], there)
         step = np.minimum(self._step_in_window(name, place), n_steps.repeat(place.counts))
         step += starts[:-1].repeat(place.counts)
         rows = Rows(place.starts, step, self._arrays(name, place))

@@ -131,6 +131,7 @@ class Store:
         tasks: Sequence[str] | None = None,
         window: Window | None = None,
         early: bool = False,
+        times: bool = True,
     ) -> Gathered:
         """Some samples, side by side in this order; any sample may come again.
 
@@ -143,10 +144,11 @@ class Store:
             tasks: whose labels are wanted; None: of all.
             window: the steps [first, last) of each sample that are wanted; None: all.
             early: a label of the whole sample is there in every window that has steps of it.
+            times: whether the times of the steps are wanted.
         """
         modalities = self.modalities if modalities is None else modalities
         tasks = self.tasks if tasks is None else tasks
-        return gather(self, samples, modalities, tasks, window, early)
+        return gather(self, samples, modalities, tasks, window, early, times)
 
     def gather_ahead(
         self, samples: Integer[np.ndarray, "member"], name: str, window: Window
@@ -161,10 +163,12 @@ class Store:
     def chunks(self, name: str, samples: Integer[np.ndarray, "member"]) -> Iterator[dict[str, np.ndarray]]:
         """The arrays of a modality or task over some samples, in the store's order, a part at a time."""
         samples = np.sort(samples)
-        n_rows = np.cumsum(self.n_events(name)[samples])
-        bounds = np.flatnonzero(np.diff(n_rows // CHUNK_ROWS, prepend=0))
-        for part in np.split(samples, bounds):
-            if len(part) == 1:
+        counts = self.n_events(name)[samples]
+        bounds = np.flatnonzero(np.diff(np.cumsum(counts) // CHUNK_ROWS, prepend=0))
+        huge = np.flatnonzero(counts > CHUNK_ROWS)  # each is a part by itself
+        bounds = np.unique(np.concatenate([bounds, huge, huge + 1]))
+        for part, rows in zip(np.split(samples, bounds), np.split(counts, bounds), strict=True):
+            if rows.sum() > CHUNK_ROWS and len(part) == 1:
                 yield from self._slices(name, int(part[0]))
             elif len(part):
                 yield gather(self, part, [name], []).events[name].arrays

@@ -33,6 +33,11 @@ def bin_ends(time: Times, width: float | None) -> Times:
     return np.where(on_bound, nearest, np.ceil(count)) * width
 
 
+def bin_width(resolution: float | None, unit: int, is_moment: bool) -> float | None:
+    """Seconds of a bin → in the unit of absolute times: nanoseconds of moments, else `unit` seconds."""
+    return None if resolution is None else resolution * (1e9 if is_moment else 1 / unit)
+
+
 @dataclass(frozen=True)
 class Steps:
     """The merged clocks of some samples.

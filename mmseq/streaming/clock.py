@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from mmseq.errors import DataError
 from mmseq.model import Model
 from mmseq.store.plan import SECONDS, seconds
-from mmseq.store.timeline import bin_ends
+from mmseq.store.timeline import bin_ends, bin_width
 
 Time = int | float
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,11 +31,8 @@ class LiveClock:
         timeline = model.experiment.timeline
         self.is_moment = model.facts.clock == "moment"
         self.unit = SECONDS[timeline.unit]
-        self.width = (
-            None
-            if timeline.resolution is None
-            else seconds(timeline.resolution) * (1e9 if self.is_moment else 1 / self.unit)
-        )
+        resolution = None if timeline.resolution is None else seconds(timeline.resolution)
+        self.width = bin_width(resolution, self.unit, self.is_moment)
         self.last: dict[str, Time] = {}
         self.origin: dict[str, Time] = {}
 
@@ -73,16 +71,18 @@ class LiveClock:
         self.origin.pop(id, None)
 
     def _number(self, id: str, raw: Any) -> float:
-        if isinstance(raw, bool) or not isinstance(raw, (int, float, np.number)) or not math.isfinite(raw):
-            raise DataError(f"sample {id!r}: a time is a finite number, as in training; came {raw!r}")
-        return float(raw)
+        if isinstance(raw, (int, float, np.number)) and not isinstance(raw, bool):
+            with suppress(OverflowError):  # a whole number beyond all floats
+                if math.isfinite(raw):
+                    return float(raw)
+        raise DataError(f"sample {id!r}: a time is a finite number, as in training; came {str(raw)[:60]!r}")
 
     def _moment(self, id: str, raw: Any) -> int:
         try:
             when = datetime.fromisoformat(raw) if isinstance(raw, str) else raw
         except ValueError:
             when = None
-        if not isinstance(when, datetime):
+        if not isinstance(when, datetime) or when != when:  # pandas' NaT is a datetime
             raise DataError(
                 f"sample {id!r}: a time is a date and time, as in training, such as 2024-05-01T10:00:00Z; "
                 f"came {raw!r}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from mmseq.registry import did_you_mean
 from mmseq.streaming.clock import LiveClock, Time
 from mmseq.streaming.slots import Slots
 from mmseq.tensors import dump_tensors, parse_tensors
+from mmseq.words import word_of
 
 SCHEMA = "mmseq stream 1"
 
@@ -47,7 +50,10 @@ class Stream:
     for the next. Values of static modalities come with any push, at best with the first.
 
     Args:
-        model: with a causal core.
+        model: with a causal core; it is put in evaluation mode.
+
+    Attributes:
+        unknown: by `modality.column`, how many values came that training never had.
 
     Raises:
         ConfigError: the core is not causal.
@@ -59,6 +65,9 @@ class Stream:
         self.slots = Slots(model.begin(1))
         self.waiting: dict[str, Waiting] = {}
         self._anchor = model.experiment.timeline.anchor
+        missing = getattr(model.experiment.data.source, "missing", ())
+        self._markers = {word_of(marker) for marker in missing} - {None}
+        self.unknown: Counter[str] = Counter()
         self._names = list(model.modalities)
         specs = model.facts.modalities
         self._columns = {name: len(getattr(specs[name], "columns", "?")) for name in self._names}
@@ -85,10 +94,10 @@ class Stream:
             DataError: a time is not later than the sample's last, or a value is not of its modality's kind.
                 Nothing is changed then.
         """
-        if isinstance(id, str):
-            rows = self._push([id], [time], [values])
+        if isinstance(id, str) or not isinstance(id, Iterable):
+            rows = self._push(_texts([id]), [time], [values])
             return None if rows is None else {name: _plain(column[0]) for name, column in rows.items()}
-        ids, times, many = list(id), list(time), list(values)
+        ids, times, many = _texts(list(id)), list(time), list(values)
         if not len(ids) == len(times) == len(many):
             raise DataError(
                 f"push: {len(ids)} ids, {len(times)} times and {len(many)} values came; as many of each"
@@ -101,25 +110,33 @@ class Stream:
         rows = self._push(ids, times, many)
         return table_of(rows or self._run([], []))
 
-    def flush(self, id: str) -> dict[str, Any] | None:
-        """Closes the bin that a sample is in; its predictions, or None where nothing waits."""
+    def flush(self, id: Any) -> dict[str, Any] | None:
+        """Closes the bin that a sample is in; its predictions, or None where nothing waits.
+
+        Raises:
+            DataError: no such sample is known.
+        """
+        self._must_know(id)
         if id not in self.waiting or not self._makes_step(self.waiting[id]):
             return None
         rows = self._run([id], [self.waiting[id]])
-        del self.waiting[id]
+        self.clock.last[id] = self.waiting.pop(id).end  # what is of this bin comes too late now
         return {name: _plain(column[0]) for name, column in rows.items()}
 
-    def forget(self, id: str) -> None:
+    def forget(self, id: Any) -> None:
         """Drops all that is known of a sample; its next push begins anew.
 
         Raises:
             DataError: no such sample is known.
         """
-        if id not in self.clock.last:
-            raise DataError(f"{id!r}: no such sample in this stream{did_you_mean(id, self.clock.last)}")
+        self._must_know(id)
         self.slots.forget(id)
         self.clock.forget(id)
         self.waiting.pop(id, None)
+
+    def _must_know(self, id: Any) -> None:
+        if not isinstance(id, str) or id not in self.clock.last:
+            raise DataError(f"{id!r}: no such sample in this stream{did_you_mean(str(id), self.clock.last)}")
 
     def _push(
         self, ids: list[str], times: Sequence[Any], values: Sequence[Any]
@@ -134,7 +151,7 @@ class Stream:
                 closing[id] = closes
             if waits is not None:
                 self._check(id, new)
-                waiting[id] = waits
+                waiting[id] = Waiting(waits.end, _cells(waits.values))
         rows = self._run(list(closing), list(closing.values())) if closing else None
         for id, time in zip(ids, heard, strict=True):  # from here on nothing fails
             self.clock.last[id] = time
@@ -156,14 +173,29 @@ class Stream:
             raise DataError(
                 f"sample {id!r}: a push is a step, and needs a value of {' or '.join(self._timed)}; none came"
             )
-        return {name: _several(value, self._columns[name]) for name, value in values.items()}
+        if self._markers:
+            values = self._without_markers(values)
+        events = {name: _several(value, self._columns[name]) for name, value in values.items()}
+        for name in self.model.static & events.keys():
+            if len(events[name]) > 1:
+                came = f"{len(events[name])} came"
+                raise DataError(f"sample {id!r}, {name}: a static modality has one value; {came}; keep one")
+        return events
+
+    def _without_markers(self, values: Any) -> Any:
+        """None for what the source says stands for missing, such as -999, be it a number or a word."""
+        if isinstance(values, Mapping):
+            return {name: self._without_markers(value) for name, value in values.items()}
+        if isinstance(values, (list, tuple, np.ndarray)):
+            return [self._without_markers(value) for value in values]
+        return None if word_of(values) in self._markers else values
 
     def _next_step(self, old: Waiting | None, new: Waiting) -> tuple[Waiting | None, Waiting | None]:
         """The step that closes with what came, and what waits from now on."""
         if old is None or (self.clock.width and old.end < new.end and self._makes_step(old)):
             closes, waits = old, new
         else:  # of the same bin, or waiting for the anchor
-            closes, waits = None, Waiting(new.end, _joined(old.values, new.values))
+            closes, waits = None, Waiting(new.end, self._joined(old.values, new.values))
         if self.clock.width is None and self._makes_step(waits):
             return waits, None
         return closes, waits
@@ -172,6 +204,12 @@ class Stream:
         """A bad value is told when it comes, not when its bin closes."""
         for name in came.values:
             self._events(name, [id], [came])
+
+    def _joined(self, first: dict[str, list[Any]], then: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """One after the other; of a static modality the later."""
+        told_anew = self.model.static & then.keys()
+        earlier = {name: values for name, values in first.items() if name not in told_anew}
+        return {name: [*earlier.get(name, ()), *then.get(name, ())] for name in {**first, **then}}
 
     def _makes_step(self, waiting: Waiting) -> bool:
         return self._anchor is None or self._anchor in waiting.values
@@ -186,16 +224,15 @@ class Stream:
         device = self.model.like.device
         batch = batch if device.type == "cpu" else batch.to(device)
         parameters, after = self.model.predict_at(batch, None, self.slots.states(ids))
+        for name, came in events.items():
+            for column, n in self.model.modalities[name].unknown(came).items():
+                self.unknown[f"{name}.{column}"] += n
         rows = decode(self.model, parameters)
+        told = np.array([self.clock.told(step.end) for step in steps])
         self.slots.keep(ids, after)
         for id, step in zip(ids, steps, strict=True):
             self.clock.origin.setdefault(id, step.end)
-        told = [self.clock.told(step.end) for step in steps]
-        return {
-            "id": np.array(ids, object),
-            "time": np.array(told, object if self.clock.is_moment else None),
-            **rows,
-        }
+        return {"id": np.array(ids, object), "time": told, **rows}
 
     def _events(self, name: str, ids: list[str], steps: list[Waiting]) -> Events:
         place, values = [], []
@@ -248,15 +285,31 @@ class Stream:
         return stream
 
 
+def _texts(ids: list[Any]) -> list[str]:
+    """Ids, every one of which must be text: 1 and '1' would be the same in a saved stream."""
+    for id in ids:
+        if not isinstance(id, str):
+            raise DataError(f"push: an id is text; came {id!r}, a {type(id).__name__}; write it as text")
+    return ids
+
+
 def _several(value: Any, n_columns: int) -> list[Any]:
-    """The events of one push: a list of dicts or lists, or of one-column values, is several; else it is one."""
+    """The events of one push: a list of dicts or lists, or of one-column values, is several."""
     if isinstance(value, list) and (n_columns == 1 or all(isinstance(one, (Mapping, list)) for one in value)):
         return value
     return [value]
 
 
-def _joined(first: dict[str, list[Any]], then: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    return {name: [*first.get(name, ()), *then.get(name, ())] for name in {**first, **then}}
+def _cells(values: Any) -> Any:
+    """Raw values as JSON can hold them, the same numbers and words."""
+    if isinstance(values, Mapping):
+        return {name: _cells(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple, np.ndarray)):
+        return [_cells(value) for value in values]
+    value = values.item() if isinstance(values, np.generic) else values
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
 
 
 def _plain(value: Any) -> Any:

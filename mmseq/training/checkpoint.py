@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmseq.bundle import dump_json, read_folder, write_folder
-from mmseq.state import State, flatten, unflatten
+from mmseq.carried import Rows
 from mmseq.tensors import dump_tensors, parse_tensors
 
 SCHEMA = "mmseq checkpoint 2"
@@ -45,23 +45,20 @@ class Checkpoint:
         moments: the optimizer's tensors; see `restore_optimizer`.
         progress: how far it came.
         facts: what was fitted, as JSON.
-        carried: the states of samples of which only a window has been seen, by their ids.
+        carried: the states of samples of which only a window has been seen; see `Carried`.
     """
 
     weights: dict[str, Tensor]
     moments: dict[str, Tensor]
     progress: Progress
     facts: dict[str, Any]
-    carried: dict[tuple[str, ...], State]
+    carried: Rows
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint; complete or not at all."""
-    carried = {
-        f"{i}/{path}": value
-        for i, state in enumerate(checkpoint.carried.values())
-        for path, value in flatten(state).items()
-    }
+    rows = list(checkpoint.carried.values())
+    carried = {path: torch.cat([row[path] for row in rows]) for path in rows[0]} if rows else {}
     write_folder(
         folder,
         {
@@ -70,7 +67,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             "progress.json": dump_json(asdict(checkpoint.progress)),
             "facts.json": dump_json(checkpoint.facts),
             "carried.safetensors": dump_tensors(carried),
-            "carried.json": dump_json([list(ids) for ids in checkpoint.carried]),
+            "carried.json": dump_json(list(checkpoint.carried)),
         },
         SCHEMA,
     )
@@ -79,14 +76,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Reads a checkpoint back. Raises CheckpointError where anything is wrong."""
     files = read_folder(folder, SCHEMA)
-    states = unflatten(parse_tensors(files["carried.safetensors"]))
-    ids = [tuple(some) for some in json.loads(files["carried.json"])]
+    carried = parse_tensors(files["carried.safetensors"])
+    ids = json.loads(files["carried.json"])
     return Checkpoint(
         parse_tensors(files["weights.safetensors"]),
         parse_tensors(files["optimizer.safetensors"]),
         Progress(**json.loads(files["progress.json"])),
         json.loads(files["facts.json"]),
-        {some: states[str(i)] for i, some in enumerate(ids)},
+        {id: {path: value[i : i + 1] for path, value in carried.items()} for i, id in enumerate(ids)},
     )
 
 

@@ -37,7 +37,7 @@ class Keeper(pl.Callback):
         log_every: steps between rows of metrics.csv.
         first_epoch: epochs that were finished before.
         say: prints a line.
-        save_every: seconds between checkpoints; one is written at the end of an epoch, where it is due.
+        save_every: seconds between checkpoints; one is written after the step at which it is due.
     """
 
     def __init__(
@@ -80,6 +80,11 @@ class Keeper(pl.Callback):
         if self.stop_signal is not None and not trainer.is_last_batch:  # an epoch's end is validated first
             self._save(trainer, module)
             self._stop(self.stop_signal, module)
+        if self._is_due() and not trainer.is_last_batch:
+            self._save(trainer, module)
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self.saved_at >= self.save_every
 
     def _stop(self, number: int, module: TrainingModule) -> NoReturn:
         raise Interrupted(
@@ -112,8 +117,7 @@ class Keeper(pl.Callback):
         epoch = self.epoch(trainer)
         self._warn_of_gradients(epoch)
         self.progress.done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        due = time.monotonic() - self.saved_at >= self.save_every
-        if due or self.progress.done or self.stop_signal is not None:
+        if self._is_due() or self.progress.done or self.stop_signal is not None:
             self._save(trainer, module)
         loss = float(torch.stack(self.losses).mean()) if self.losses else math.nan
         self.losses = []
@@ -183,10 +187,11 @@ class Keeper(pl.Callback):
 
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:
-    """The same as of now; training goes on in place."""
+    """The same as of now, in the host's memory; training goes on in place."""
     return replace(
         checkpoint,
-        weights={name: value.detach().clone() for name, value in checkpoint.weights.items()},
-        moments={name: value.detach().clone() for name, value in checkpoint.moments.items()},
+        weights={name: value.detach().to("cpu", copy=True) for name, value in checkpoint.weights.items()},
+        moments={name: value.detach().to("cpu", copy=True) for name, value in checkpoint.moments.items()},
         progress=replace(checkpoint.progress),
+        carried=dict(checkpoint.carried),
     )

@@ -70,10 +70,12 @@ class TrainingModule(pl.LightningModule):
             return carried.run(self.model, batch)
 
     def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""] | None:
-        parameters = self(batch)
         self.ids.extend(batch.ids)
         if not any(batch.weights.values()):  # as in a window before the first label: no step is taken
+            with torch.no_grad():
+                self(batch)
             return None
+        parameters = self(batch)
         losses = {
             task: head.loss_sum(parameters[task], batch.targets[task]) / (batch.weights[task] or 1.0)
             for task, head in self.model.heads.items()

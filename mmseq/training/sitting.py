@@ -78,23 +78,12 @@ class Sitting:
         self.model = initialise(experiment, facts)
         if self.config.precision == "64-true":
             self.model.double()
-        self._check_causal()
         for task in store.tasks:  # a class that only another split has is better known before training
             for samples in self.splits.values():
                 with telling_where(experiment, store, task, samples, data):
                     self.model.heads[task].encode(labels(store, task, samples))
         self.monitor, self.direction = monitored(experiment, self.model)
         check_validation(experiment, self.model, store, self.splits["validation"])
-
-    def _check_causal(self) -> None:
-        early = "every_step" if self.config.supervise == "every_step" else None
-        options = {"window": self.config.window, "recompute": self.config.recompute, "supervise": early}
-        for option, value in options.items():
-            if value and not self.model.core.causal:
-                raise ConfigError(
-                    f"training.{option}: {value} needs a causal core; {self.experiment.core.kind!r} looks at "
-                    f"later steps; leave `{option}` out, or choose another core"
-                )
 
     def fit(self, run: Run, console: Console, callbacks: Sequence[pl.Callback] = ()) -> None:
         """Trains to the end; the model then has its best weights."""
@@ -208,7 +197,8 @@ def check_validation(
     weighted = [task for task, head in experiment.tasks.items() if head.weight]
     tasks = [config.monitor.partition("/")[0]] if config.monitor else weighted
     assembler = Assembler(store, model, tasks=tasks)
-    if not any(len(t) for batch in evaluation_loader(assembler, samples) for t in batch.targets.values()):
+    batches = evaluation_loader(assembler, samples, window=config.window)
+    if not any(len(target) for batch in batches for target in batch.targets.values()):
         message = (
             f"looks at the validation split, which has no label of {' or '.join(map(repr, tasks))}; "
             "monitor another task, or see data.split"

@@ -21,8 +21,8 @@ LINES = [
 @pytest.fixture
 def stream(toy_run: mmseq.Run, monkeypatch: pytest.MonkeyPatch) -> object:
     def run(lines: list[object], *options: str) -> int:
-        text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        text = b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
         return main(["stream", str(toy_run.path), *options])
 
     return run
@@ -31,7 +31,7 @@ def stream(toy_run: mmseq.Run, monkeypatch: pytest.MonkeyPatch) -> object:
 def test_each_line_has_its_answer(
     stream: object, toy_run: mmseq.Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert stream([*LINES, "", {"id": "a", "forget": True}, {"id": "b", "flush": True}]) == 0
+    assert stream([*LINES, b"", {"id": "a", "forget": True}, {"id": "b", "flush": True}]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     live = mmseq.Stream(toy_run.model())
     assert rows == [live.push(**line) for line in LINES]
@@ -50,14 +50,17 @@ def test_goes_on_from_a_state(stream: object, tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "standard input, line 2: a line is JSON"),
-        ("[1]", 'standard input, line 2: a line is {"id": '),
+        (b"{", "standard input, line 2: a line is JSON"),
+        (b'{"id": "\xff"}', "standard input, line 2: a line is JSON in UTF-8"),
+        (b'{"id": "\\ud800", "forget": true}', "standard input, line 2: a line is JSON in UTF-8"),
+        (b"[1]", 'standard input, line 2: a line is {"id": '),
         (
             {"id": "a", "time": 1, "values": {"vitals": {"heart": 1}}},
             "line 2: sample 'a', time 1: must be later",
         ),
         ({"id": 3, "time": 9, "values": {"vitals": {"heart": 1}}}, '"id" is text; came 3'),
         ({"id": "q", "forget": True}, "'q': no such sample in this stream"),
+        ({"id": "a", "forget": False}, '"forget" is true, or the line leaves it out'),
     ],
 )
 def test_a_bad_line_is_told_by_its_number(
@@ -69,3 +72,18 @@ def test_a_bad_line_is_told_by_its_number(
     assert stream([LINES[0], line, LINES[1]], "--keep-going") == 2
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2 and message in err
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_state_replaces_nothing_else(
+    stream: object, tmp_path: Path, is_file: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "mine"
+    if is_file:
+        place.write_text("precious")
+    else:
+        place.mkdir()
+    assert stream(LINES, "--state", str(place)) == 1
+    out, err = capsys.readouterr()
+    assert not out and "something else is there" in err
+    assert place.read_text() == "precious" if is_file else place.is_dir()

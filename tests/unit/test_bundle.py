@@ -186,3 +186,19 @@ def test_kill_at_either_rename_leaves_a_folder(
         assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
     else:
         assert read_folder(folder, SCHEMA) == FILES
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "other kind"])
+def test_replaces_nothing_but_its_own_kind(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "place"
+    if what == "file":
+        place.write_text("mine")
+    elif what == "folder":
+        place.mkdir()
+        (place / "thesis.txt").write_text("mine")
+    else:
+        write_folder(place, {"a": b"mine"}, "another kind")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match="something else is there; name another place"):
+        write_folder(place, {"a": b"new"}, "a kind")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -13,6 +13,7 @@ from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import windows
 from mmseq.carried import Carried
 from mmseq.config.experiment import Experiment
+from mmseq.errors import CheckpointError
 from mmseq.fit import fit
 from mmseq.model import Model
 from mmseq.store import Store
@@ -107,7 +108,10 @@ def test_early_labels_stand_at_every_step_and_weigh_as_much(
     last = assembler.batch(SAMPLES)  # evaluation: at the last step, as ever
     parts = _parts(assembler, width, seed=1)
     for task in ("sick", "level"):
-        assert sum(part.weights[task] for part in parts) == pytest.approx(last.weights[task], rel=1e-6)
+        own = [float(early.heads[task].weights(part.targets[task]).sum()) for part in parts]
+        assert sum(own) == pytest.approx(last.weights[task], rel=1e-6)
+        even = last.weights[task] / len(parts)  # of every window that has any
+        assert [part.weights[task] for part in parts] == pytest.approx([even * (w > 0) for w in own])
         lengths = store.lengths[SAMPLES]
         labelled = last.timeline.sample[last.targets[task].where].tolist()
         assert sum(len(part.targets[task]) for part in parts) == sum(lengths[i] for i in labelled)
@@ -127,27 +131,57 @@ def test_no_gradient_goes_back_to_an_earlier_window(model: Model, assembler: Ass
     first, second, *_ = _parts(assembler, 3)
     carried = Carried()
     carried.run(model, first)
-    (state,) = carried.states.values()
-    assert not state["core"]["hidden"].requires_grad
+    assert list(carried.states) == first.ids
+    assert not any(row["core/hidden"].requires_grad for row in carried.states.values())
     outputs = carried.run(model, second)
     assert outputs["sick"].requires_grad
 
 
 def test_a_window_without_the_one_before_is_an_error(model: Model, assembler: Assembler) -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(CheckpointError, match=r"sample 'p0', step 3: goes on from the window before"):
         Carried().run(model, _parts(assembler, 3)[1])
 
 
-def test_parts_of_a_global_batch_go_on_together(model: Model, assembler: Assembler) -> None:
-    """A part whose samples have all ended still hands on, as long as another part goes on."""
+@pytest.mark.parametrize("n_parts", [3, 20])
+def test_parts_of_a_global_batch_go_on_together(model: Model, assembler: Assembler, n_parts: int) -> None:
+    """A part that is empty, or whose samples have all ended, goes on as long as another part does."""
     longest = int(assembler.store.lengths[SAMPLES].max())
     carried = Carried()
     total = dict.fromkeys(model.heads, 0)
     for window in windows(longest, 3):
-        for part in range(6):
-            batch = assembler.micro_batch(SAMPLES, part, 6, 1, window)
+        for part in range(n_parts):
+            batch = assembler.micro_batch(SAMPLES, part, n_parts, 1, window)
             carried.run(model, batch)
             for task, target in batch.targets.items():
                 total[task] += len(target)
     assert not carried.states
     assert total == {task: len(t) for task, t in assembler.batch(SAMPLES).targets.items()}
+
+
+def test_states_fit_any_other_division(model: Model, assembler: Assembler) -> None:
+    """As after a change of accumulation: states are of samples, not of batches."""
+    whole, parts = Carried(), Carried()
+    for part in range(3):
+        parts.run(model, assembler.micro_batch(SAMPLES, part, 3, 1, (0, 3)))
+    first = assembler.batch(SAMPLES, 1, (0, 3))
+    whole.run(model, first)
+    second = assembler.batch(SAMPLES, 1, (3, 6))
+    expected, found = whole.run(model, second), parts.run(model, second)
+    for task, value in expected.items():
+        torch.testing.assert_close(found[task], value, rtol=0, atol=1e-10)
+
+
+def test_a_long_sample_counts_no_more_than_a_short_one(
+    experiment: Experiment, model: Model, store: Store
+) -> None:
+    """Early labels: over all windows, each sample has the same share of the loss."""
+    training = experiment.training.model_copy(update={"supervise": "every_step"})
+    early = Model(experiment.model_copy(update={"training": training}), model.facts)
+    assembler = Assembler(store, early, tasks=["sick"])
+    shares: Counter[str] = Counter()
+    for part in _parts(assembler, 3, seed=1):
+        target, weight = part.targets["sick"], part.weights["sick"]
+        for where, own in zip(target.where, early.heads["sick"].weights(target), strict=True):
+            shares[part.ids[int(part.timeline.sample[where])]] += float(own) / weight
+    assert len(shares) > 5
+    assert max(shares.values()) == pytest.approx(min(shares.values()), rel=1e-5)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mmseq.config.errors import ConfigProblems
 from mmseq.config.load import dump_config, load_config
@@ -105,3 +106,52 @@ def test_the_schema_of_a_core_holds_that_of_any_core() -> None:
         assert core in (field, *field.get("allOf", []), {"$ref": field.get("$ref")})
     kinds = {choice["$ref"].rpartition("/")[2] for choice in definitions["CoreConfig"]["oneOf"]}
     assert {"StackConfig", "HierarchicalConfig", "GruConfig"} <= kinds
+
+
+BOTH_WAYS = "core: {kind: stack, core: {kind: bidirectional, core: {kind: gru}}}"
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ("training: {window: 100}", "training.window: needs a causal core; 'stack' looks at later steps"),
+        ("training: {recompute: 10}", "training.recompute: needs a causal core"),
+        ("training: {supervise: every_step}", "training.supervise: needs a causal core"),
+        ("training: {epochs: 2}", "tasks.next: predicts what comes next, and the core 'stack' has seen it"),
+    ],
+)
+def test_a_core_that_looks_ahead_cannot_go_on(training: str, message: str) -> None:
+    tree = load_tree(f"{BOTH_WAYS}\n{training}")
+    with pytest.raises(ConfigProblems, match=message):
+        load_config(tree)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ("training: {window: 10, recompute: 10}", "training.recompute: does nothing: a window has 10 steps"),
+        (
+            "training: {supervise: every_step}",
+            "training.supervise: does nothing: every task predicts",
+        ),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(training: str, message: str) -> None:
+    tree = load_tree(f"core: {{kind: gru}}\n{training}")
+    tree["tasks"] = {"next": tree["tasks"]["next"]}
+    with pytest.raises(ConfigProblems, match=message):
+        load_config(tree)
+
+
+def load_tree(text: str) -> dict[str, Any]:
+    """A small run with these sections."""
+    tree: dict[str, Any] = {
+        "name": "small",
+        "data": {"source": {"kind": "memory"}},
+        "modalities": {"x": {"kind": "numeric", "table": "x", "time": "t", "columns": ["a"]}},
+        "tasks": {
+            "next": {"kind": "next_step", "modality": "x"},
+            "level": {"kind": "regression", "table": "y", "column": "b"},
+        },
+    }
+    return tree | yaml.safe_load(text)

@@ -70,6 +70,15 @@ def test_windows_give_the_same_table(model: Model, store: Store, every_step: boo
             assert a == b or abs(a - b) < 1e-9, name
 
 
+def test_a_core_that_looks_ahead_has_no_row_for_each_step(model: Model, store: Store) -> None:
+    model.core.causal = False
+    try:
+        with pytest.raises(ConfigError, match="only with a causal core"):
+            predict_stored(model, store, np.arange(3), every_step=True)
+    finally:
+        del model.core.causal
+
+
 def test_every_task_has_its_columns(model: Model, store: Store) -> None:
     table = predict_stored(model, store, np.arange(3)).table
     assert table.column_names[:2] == ["id", "time"]

@@ -130,6 +130,17 @@ def test_chunks_are_the_rows_in_order(build: Build, monkeypatch: pytest.MonkeyPa
     assert list(store.chunks("vitals", np.array([], np.int64))) == []
 
 
+def test_a_huge_sample_is_cut_whatever_its_neighbours(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = build()
+    counts = store.n_events("vitals")
+    limit = int(np.sort(counts)[-3])  # two or fewer samples have more
+    assert (counts > limit).any()
+    monkeypatch.setattr("mmseq.store.read.CHUNK_ROWS", limit)
+    chunks = [len(chunk["values"]) for chunk in store.chunks("vitals", np.arange(20))]
+    assert sum(chunks) == counts.sum() and max(chunks) <= 2 * limit
+    assert chunks.count(limit) >= (counts > limit).sum()
+
+
 def test_pickled_and_read_only(build: Build) -> None:
     store = build()
     again = pickle.loads(pickle.dumps(store))

@@ -167,7 +167,13 @@ def test_late_and_equal_times_are_refused_and_change_nothing(model: Model, time:
         (("p", 1.0, {"codes": {"c": ["p"]}}), "a category is a word"),
         (("p", 1.0, {"age": 3}), "a push is a step, and needs a value of vitals or codes or visits"),
         (("p", 1.0, 3), "values come by modality"),
+        ((3, 1.0, {"vitals": {"a": 1}}), "an id is text; came 3, a int"),
+        (([3], [1.0], [{"vitals": {"a": 1}}]), "an id is text; came 3, a int"),
+        (("p", 1.0, {"vitals": {"a": 1}, "age": [3, 4]}), "age: a static modality has one value; 2 came"),
         (("p", "noon", {"vitals": {"a": 1}}), "a time is a finite number"),
+        (("p", 10**400, {"vitals": {"a": 1}}), "a time is a finite number"),
+        (("p", 1.0, {"vitals": {"a": 10**400}}), "a value must be a finite number"),
+        (("p", 1.0, {"vitals": {"a": True}}), "a value must be a finite number"),
         (("p", float("nan"), {"vitals": {"a": 1}}), "a time is a finite number"),
         ((["p", "p"], [1, 2], [{"vitals": {"a": 1}}] * 2), "sample 'p' came twice"),
         (
@@ -206,6 +212,37 @@ def test_bins_close_when_a_later_one_comes(make_experiment: MakeExperiment) -> N
     assert len(found) == len(expected) - sum(i % 9 == 4 for i in range(36))
 
 
+def test_a_bin_that_was_flushed_is_over(make_experiment: MakeExperiment) -> None:
+    experiment = make_experiment(timeline={"resolution": "10s"})
+    stream = Stream(build(experiment, prepare(experiment)))
+    stream.push("p", 3.0, {"vitals": {"a": 1.0}})
+    row = stream.flush("p")
+    assert row is not None and row["time"] == 10
+    for time in (5.0, 10.0):
+        with pytest.raises(DataError, match=r"must be later than its last, 10\.0"):
+            stream.push("p", time, {"vitals": {"a": 1.0}})
+    assert stream.push("p", 10.5, {"vitals": {"a": 1.0}}) is None
+    with pytest.raises(DataError, match="'q': no such sample"):
+        stream.flush("q")
+
+
+def test_what_waits_is_saved_whatever_it_was_told_in(make_experiment: MakeExperiment, tmp_path: Path) -> None:
+    experiment = make_experiment(timeline={"resolution": "10s"})
+    model = build(experiment, prepare(experiment))
+    stream = Stream(model)
+    value = {"a": np.float32(1.5), "b": float("nan")}
+    stream.push(
+        "p", np.int64(3), {"vitals": value, "codes": [{"c": "p", "d": np.str_("u")}], "age": np.int64(40)}
+    )
+    stream.push("p", 4.0, {"vitals": np.array([1.0, 2.0]), "age": 41})
+    stream.save(tmp_path / "states")
+    other = Stream.load(tmp_path / "states", model)
+    assert other.push("p", 12.0, {"vitals": value}) is not None
+    other.flush("p")
+    stream.push("p", 12.0, {"vitals": value})
+    assert other.push("p", 31.0, {"vitals": value}) is None and stream.flush("p") is not None
+
+
 def test_bad_value_in_a_bin_is_told_when_it_comes(make_experiment: MakeExperiment) -> None:
     experiment = make_experiment(timeline={"resolution": "2s"})
     stream = Stream(build(experiment, prepare(experiment)))
@@ -220,18 +257,14 @@ def test_only_the_anchor_makes_steps(make_experiment: MakeExperiment) -> None:
     expected, stream, found = rows_of(model), Stream(model), {}
     pushes = pushes_of(experiment)
     anchored = {(id, time) for id, time, values in pushes if "vitals" in values}
-    last = dict(sorted(anchored, key=lambda pair: pair[1]))
     for id, time, values in pushes:
         row = stream.push(id, time, values)
         assert (row is not None) == ((id, time) in anchored)
         if row is not None:
             found[id, time] = row
-    # What comes after the last anchor is laid on it in a store; live, it waits for the next.
-    late = {id for id, time, _ in pushes if time > last.get(id, np.inf)}
     assert len(found) > 60
-    for (id, time), row in found.items():
-        if not (id in late and time == last[id]):
-            assert_same(row, expected[id, time])
+    for key, row in found.items():
+        assert_same(row, expected[key])
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +315,28 @@ def test_numbers_are_no_dates(dated: Model) -> None:
         Stream(dated).push("s", 3.0, {"x": 1.0})
     with pytest.raises(DataError, match="came 'soon'"):
         Stream(dated).push("s", "soon", {"x": 1.0})
+
+
+def test_not_a_time_is_no_date(dated: Model) -> None:
+    with pytest.raises(DataError, match="a time is a date and time"):
+        Stream(dated).push("s", pd.NaT, {"x": 1.0})
+
+
+def test_what_stands_for_missing_in_the_source_does_so_live(make_experiment: MakeExperiment) -> None:
+    source = make_experiment().data.source.model_dump(mode="json")
+    data = {**make_experiment().data.model_dump(mode="json"), "source": {**source, "missing": ["", "-999"]}}
+    experiment = make_experiment(data=data)
+    model = build(experiment, prepare(experiment))
+    missing = Stream(model).push("p", 1.0, {"vitals": {"a": None, "b": 2.0}, "codes": {"c": None, "d": "u"}})
+    for marker in (-999, -999.0, "-999", np.float64(-999)):
+        values = {"vitals": {"a": marker, "b": 2.0}, "codes": {"c": marker, "d": "u"}}
+        assert Stream(model).push("p", 1.0, values) == missing
+
+
+def test_unknown_words_are_counted(model: Model) -> None:
+    stream = Stream(model)
+    stream.push("p", 1.0, {"codes": [{"c": "zzz"}, {"c": "yyy", "d": "u"}]})
+    assert stream.unknown == {"codes.c": 2}
 
 
 def test_a_core_that_looks_ahead_cannot_stream(make_experiment: MakeExperiment, store: Store) -> None:
