@@ -139,6 +139,8 @@ class NumericModality(Modality):
             if values is not None:
                 setattr(self, name, torch.tensor(values, dtype=torch.float64, device=self.like.device))
         self.seen = torch.tensor(self.spec.missing, device=self.like.device) < 1
+        # Plain attributes too: a module looks its buffers up slowly, and a live event needs them all.
+        self._facts = (self.low, self.high, self.mean, self.std)
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> NumericModality:
         """Moves and casts, but not what was fitted: raw values may need all of its digits."""
@@ -214,11 +216,11 @@ class NumericModality(Modality):
 
     def normalise(self, values: Float[Tensor, "event feature"]) -> Float[Tensor, "event feature"]:
         """Raw → clipped, mean 0 and spread 1 over the training split, in the model's own precision."""
-        mean, std = self.mean, self.std
+        low, high, mean, std = self._facts
         values = values.to(mean)
-        if self.low is not None and self.high is not None:
-            values = torch.clamp(values, self.low, self.high)
-        return ((values - mean) / std).to(self.like.dtype)
+        if low is not None:
+            values = torch.clamp(values, low, high)
+        return values.sub(mean).div_(std).to(self.like.dtype)
 
     def unknown(self, events: NumericEvents) -> dict[str, int]:
         if self.all_seen:

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from mmseq.state import State, flatten, unflatten
 
-_VIEWS = 4_096  # samples whose views of the table are kept: making them costs as much as a kernel each
+_LOOSE = 4_096  # states that may stand outside the table: putting them back costs a copy a tensor
 
 
 class Slots:
     """A row of each state tensor for each sample; rows are taken and put back without a loop over samples.
+
+    The state of a sample that comes alone is kept as it is, and put into the table when others join it.
 
     Args:
         empty: the state of one sample of which nothing is known yet.
@@ -26,20 +28,21 @@ class Slots:
         self._paths = [tuple(path.split("/")) for path in self._empty]
         self._row: dict[str, int] = {}
         self._free = [0]
-        self._views: dict[str, tuple[State, list[Tensor]]] = {}
+        self._loose: dict[str, State] = {}
 
     def states(self, ids: Sequence[str]) -> State:
         """The state of some samples, a row each; of a new one, that of which nothing is known."""
         if len(ids) == 1:
-            return self._view(ids[0])[0]
+            return self._alone(ids[0])
         rows = self._rows(ids)
         return unflatten({path: value.index_select(0, rows) for path, value in self._table.items()})
 
     def keep(self, ids: Sequence[str], state: State) -> None:
         """Puts states back."""
         if len(ids) == 1:
-            for view, path in zip(self._view(ids[0])[1], self._paths, strict=True):
-                view.copy_(_at(state, path))
+            self._loose[ids[0]] = state
+            if len(self._loose) > _LOOSE:
+                self._settle()
             return
         rows = self._rows(ids)
         for value, path in zip(self._table.values(), self._paths, strict=True):
@@ -50,11 +53,12 @@ class Slots:
         """Frees a sample's row; nothing happens where it has none."""
         if id in self._row:
             row = self._row.pop(id)
-            self._views.pop(id, None)
+            self._loose.pop(id, None)
             for path, value in self._table.items():
                 value[row] = self._empty[path][0]
             self._free.append(row)
 
+    @torch.inference_mode()
     def tensors(self) -> tuple[list[str], dict[str, Tensor]]:
         """Everything, to be saved: the ids, and their rows of each tensor by its path."""
         ids = list(self._row)
@@ -75,8 +79,15 @@ class Slots:
             for path, value in tensors.items()
         )
 
+    def _alone(self, id: str) -> State:
+        if id in self._loose:
+            return self._loose[id]
+        row = self._take(id)
+        return unflatten({path: value[row : row + 1] for path, value in self._table.items()})
+
     def _rows(self, ids: Iterable[str]) -> Tensor:
-        """The rows of samples, on the states' device; new ones get one."""
+        """The rows of samples, on the states' device, complete; new ones get one."""
+        self._settle()
         device = next(iter(self._table.values())).device
         return torch.tensor([self._take(id) for id in ids], dtype=torch.int64, device=device)
 
@@ -95,17 +106,14 @@ class Slots:
             more = self._empty[path].expand(size, *value.shape[1:])
             self._table[path] = torch.cat([value, more])
         self._free = list(range(2 * size - 1, size - 1, -1))
-        self._views.clear()
 
-    def _view(self, id: str) -> tuple[State, list[Tensor]]:
-        """A sample's own part of the table: as a state, and by path."""
-        row = self._take(id)
-        if id not in self._views:
-            if len(self._views) >= _VIEWS:
-                self._views.clear()
-            views = {path: value[row : row + 1] for path, value in self._table.items()}
-            self._views[id] = unflatten(views), list(views.values())
-        return self._views[id]
+    def _settle(self) -> None:
+        """Puts the loose states into the table."""
+        for id, state in self._loose.items():
+            row = self._take(id)
+            for value, path in zip(self._table.values(), self._paths, strict=True):
+                value[row] = _at(state, path)[0]
+        self._loose.clear()
 
 
 def _at(state: Any, path: tuple[str, ...]) -> Tensor:
