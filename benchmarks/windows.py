@@ -28,9 +28,11 @@ import mmseq
 from mmseq.batch.assemble import Assembler
 from mmseq.carried import Carried
 from mmseq.cores import cores
+from mmseq.cores.nested import is_causal
 from mmseq.data import prepare
 from mmseq.fit import fit
 from mmseq.model import Model
+from mmseq.state import flatten
 
 ROUNDS = 5
 THREADS = 1
@@ -80,7 +82,8 @@ def steps_of(model: Model, assembler: Assembler, samples: np.ndarray, first: int
 
     def run() -> float:
         carried, seconds = Carried(), []
-        carried.states[tuple(assembler.store.ids[samples].tolist())] = model.begin(len(samples))
+        nothing = flatten(model.begin(1))
+        carried.states = {id: dict(nothing) for id in assembler.store.ids[samples].tolist()}
         for begin in range(first, first + 3 * SHORT, SHORT) if first else (0, 0, 0):
             start = time.perf_counter()
             batch = assembler.batch(samples, 1, (begin, begin + SHORT))
@@ -103,9 +106,9 @@ def times(root: Path) -> None:
     write_tables(root, [SHORT] * SAMPLES + [LONG] * SAMPLES)
     store = None
     for kind in cores.kinds():
-        experiment = mmseq.load_config(tree(root, SHORT, {"kind": kind}))
-        if not cores.build(cores.parse({"kind": kind}), 4).causal:
+        if not is_causal(cores.parse({"kind": kind})):
             continue
+        experiment = mmseq.load_config(tree(root, SHORT, {"kind": kind}))
         store = store or prepare(experiment)
         model = Model(experiment, fit(experiment, store, np.arange(len(store)))).train()
         assembler = Assembler(store, model, tasks=list(model.heads))
