@@ -51,7 +51,7 @@ class Timeline:
     @classmethod
     def of_one_step(cls, time: Float[Tensor, "sample"]) -> Timeline:
         """One step of each sample, after which it goes on: what a live event is."""
-        n = len(time)
+        n = time.shape[0]
         order = torch.arange(n + 1, device=time.device)
         timeline = cls(order, time, torch.zeros(n, device=time.device), continues=True)
         vars(timeline).update(lengths_list=[1] * n, sample=order[:-1], last=order[:-1], is_one_step=True)

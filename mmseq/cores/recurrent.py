@@ -127,7 +127,9 @@ class RecurrentCore(Core):
 
     def _weights(self) -> list[list[Tensor]]:
         """Of each layer: input and recurrent weight, input and recurrent bias, and what a core adds."""
-        return [[*layer] for layer in self.rnn.all_weights]
+        # By name: a module looks its attributes up slowly, and a live event has little else to do.
+        known = cast("dict[str, Tensor]", self.rnn._parameters)
+        return [[known[name] for name in layer] for layer in self.rnn._all_weights]
 
     def _begin(self, inputs: Tensor, timeline: Timeline, state: State | None) -> list[Tensor]:
         """The parts of the state, zeros where there is none yet."""
@@ -151,7 +153,9 @@ class RecurrentCore(Core):
         layers = []
         for i, weights in enumerate(self._weights()):
             layers.append(self.cell(x, timeline, [part[:, i] for part in before], weights))
-            x = self.dropout[i](layers[-1][0], timeline)
+            x = layers[-1][0]
+            if timeline.noise is not None:
+                x = self.dropout[i](x, timeline)
         if not timeline.continues:
             return x, []
         end = [torch.stack(part, 1) for part in zip(*layers, strict=True)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -256,10 +255,12 @@ def _number(cell: Any) -> float:
     if cell is None:
         return math.nan
     if isinstance(cell, (int, float, np.number)) and not isinstance(cell, bool):
-        with suppress(OverflowError):  # a whole number beyond all floats
+        try:
             number = float(cell)
-            if not math.isinf(number):
-                return number
+        except OverflowError:  # a whole number beyond all floats
+            number = math.inf
+        if not math.isinf(number):
+            return number
     raise DataError(f"{str(cell)[:60]!r}: a value must be a finite number, or None where it is missing")
 
 

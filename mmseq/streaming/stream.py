@@ -68,7 +68,8 @@ class Stream:
         missing = getattr(model.experiment.data.source, "missing", ())
         self._markers = {word_of(marker) for marker in missing} - {None}
         self.unknown: Counter[str] = Counter()
-        self._names = list(model.modalities)
+        self._modalities = dict(model.modalities.items())
+        self._names = list(self._modalities)
         specs = model.facts.modalities
         self._columns = {name: len(getattr(specs[name], "columns", "?")) for name in self._names}
         self._timed = [name for name in self._names if name not in model.static]
@@ -225,7 +226,7 @@ class Stream:
         batch = batch if device.type == "cpu" else batch.to(device)
         parameters, after = self.model.predict_at(batch, None, self.slots.states(ids))
         for name, came in events.items():
-            for column, n in self.model.modalities[name].unknown(came).items():
+            for column, n in self._modalities[name].unknown(came).items():
                 self.unknown[f"{name}.{column}"] += n
         rows = decode(self.model, parameters)
         told = np.array([self.clock.told(step.end) for step in steps])
@@ -240,7 +241,7 @@ class Stream:
             for value in step.values.get(name, ()):
                 place.append(i)
                 values.append(value)
-        modality = self.model.modalities[name]
+        modality = self._modalities[name]
         try:
             return modality.parse(torch.tensor(place, dtype=torch.int64), values)
         except DataError:
