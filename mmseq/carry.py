@@ -142,7 +142,7 @@ def align(
     """
     if one_each(step, timeline) and (timeline.is_one_step or (state is None and not timeline.continues)):
         # As for a modality that makes all steps: nothing is remembered from before.
-        seen = Seen(encoded, torch.ones_like(step, dtype=torch.bool), torch.zeros_like(encoded[:, 0]))
+        seen = Seen(encoded, torch.ones_like(step, dtype=torch.bool), encoded.new_zeros(len(encoded)))
         return seen, {"value": encoded, "time": timeline.time} if timeline.continues else {}
     value, at = _mean_by_step(encoded, step)
     if state is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -52,9 +52,9 @@ class Timeline:
     def of_one_step(cls, time: Float[Tensor, "sample"]) -> Timeline:
         """One step of each sample, after which it goes on: what a live event is."""
         n = time.shape[0]
-        order = torch.arange(n + 1, device=time.device)
-        timeline = cls(order, time, torch.zeros(n, device=time.device), continues=True)
-        vars(timeline).update(lengths_list=[1] * n, sample=order[:-1], last=order[:-1], is_one_step=True)
+        order, each, zeros = _one(time.device) if n == 1 else _rows(n, time.device)
+        timeline = cls(order, time, zeros, continues=True)
+        vars(timeline).update(lengths_list=[1] * n, sample=each, last=each, is_one_step=True)
         return timeline
 
     @property
@@ -117,3 +117,16 @@ class Timeline:
         )
         vars(moved)["lengths_list"] = self.lengths_list  # else a device would be waited for to read it
         return moved
+
+
+def _rows(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """For one step of each of n samples: the starts, the samples, and no time since the step before."""
+    order = torch.arange(n + 1, device=device)
+    return order, order[:-1], torch.zeros(n, device=device)
+
+
+@lru_cache(maxsize=8)
+def _one(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for a single sample, made once: a live event has few operations to spare."""
+    with torch.inference_mode(False):
+        return _rows(1, device)
