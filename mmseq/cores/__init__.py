@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -43,6 +44,22 @@ class Core(nn.Module):
         The state returned has one row a sample; rows without a step keep theirs. It may be empty where
         `timeline.continues` is false.
         """
+
+    def check_state(self, state: State, names: Iterable[str], may_be_empty: Iterable[str] = ()) -> None:
+        """Raises ValueError where a state is not what this core returns.
+
+        Args:
+            state: what came.
+            names: of the parts that the core returns.
+            may_be_empty: those among them that may hold nothing, and so may be left out.
+        """
+        names = tuple(names)
+        if not set(names) - set(may_be_empty) <= set(state) <= set(names):
+            raise ValueError(
+                f"{type(self).__name__}: a state holds {', '.join(names)}; "
+                f"got {', '.join(state) or 'nothing'}; "
+                "pass the state of a call whose timeline has continues=True"
+            )
 
 
 cores: Registry[Core] = Registry("cores", CoreConfig)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from mmseq.batch import Timeline
 from mmseq.cores import Core, CoreConfig, cores
-from mmseq.cores.nested import check_state
 from mmseq.random import Dropout
 from mmseq.state import State, tensors
 
@@ -60,7 +59,7 @@ class CnnCore(Core):
         self, inputs: Float[Tensor, "step width"], timeline: Timeline, state: State | None = None
     ) -> tuple[Float[Tensor, "step hidden"], State]:
         if state is not None:
-            check_state(self, state, [str(i) for i in range(len(self.layers))])
+            self.check_state(state, [str(i) for i in range(len(self.layers))])
         x, after = inputs, {}
         for i, layer in enumerate(self.layers):
             n_past = (self.kernel - 1) * 2**i

@@ -7,7 +7,8 @@ some seeds, from PyTorch's uniform ones. Where a dependency is longer than some 
 from __future__ import annotations
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 
 @torch.no_grad()
@@ -38,16 +39,22 @@ def initialise_forget_bias(rnn: nn.LSTM, value: float) -> None:
 
 @torch.no_grad()
 def initialise_chrono(rnn: nn.LSTM | nn.GRU, longest: int) -> None:
-    """Units that remember for as long as dependencies last: the time constants 1 / (1 - σ(b)) of what keeps
-    the state are drawn evenly from [2, longest].
+    """Units that remember for as long as dependencies last; see `chrono_bias`.
 
-    Keeping bias b ~ log U[1, longest - 1]: the forget gate's of an LSTM, whose input gate gets -b, and the
-    update gate's z of a GRU in the form h_t = (1 - z) ⊙ n + z ⊙ h_{t-1}.
-
-    Source: Tallec and Ollivier 2018, "Can recurrent neural networks warp time?", section 2 and eq. 16.
+    The bias b is the forget gate's of an LSTM, whose input gate gets -b, and the update gate's z of a GRU in
+    the form h_t = (1 - z) ⊙ n + z ⊙ h_{t-1}.
     """
     for layer in range(rnn.num_layers):
         first, keep, *_ = getattr(rnn, f"bias_ih_l{layer}").chunk(4 if isinstance(rnn, nn.LSTM) else 3)
-        keep.uniform_(1, longest - 1).log_()
+        keep.copy_(chrono_bias(len(keep), longest))
         if isinstance(rnn, nn.LSTM):
             first.copy_(-keep)
+
+
+def chrono_bias(hidden: int, longest: int) -> Float[Tensor, "hidden"]:
+    """Biases b ~ log U[1, longest - 1] of a gate that keeps the state: its time constants 1 / (1 - σ(b)) are
+    drawn evenly from [2, longest].
+
+    Source: Tallec and Ollivier 2018, "Can recurrent neural networks warp time?", section 2 and eq. 16.
+    """
+    return torch.empty(hidden).uniform_(1, longest - 1).log()

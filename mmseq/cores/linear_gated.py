@@ -10,7 +10,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmseq.cores.linear_recurrence import LinearLayer, LinearOptions
+from mmseq.cores.initialise import chrono_bias
+from mmseq.cores.linear_recurrence import LinearLayer, LinearOptions, LinearRecurrentCore
 from mmseq.cores.scan import Cut
 from mmseq.cores.scan_gated import gated_scan
 
@@ -68,9 +69,24 @@ class GatedLayer(LinearLayer):
         return hidden, [hidden]
 
 
-def chrono_bias(hidden: int, longest: int) -> Float[Tensor, "hidden"]:
-    """Biases log U[1, longest - 1] of a gate that keeps: time constants are drawn evenly from [2, longest].
+class LinearGatedCore(LinearRecurrentCore):
+    """Layers of one gated linear recurrence.
 
-    Source: Tallec and Ollivier 2018, "Can recurrent neural networks warp time?", section 2 and equation 16.
+    Attributes:
+        layer: the class of each.
     """
-    return torch.empty(hidden).uniform_(1, longest - 1).log()
+
+    layer: ClassVar[type[GatedLayer]]
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        hidden: int = 64,
+        layers: int = 1,
+        dropout: float = 0.0,
+        delta_power: float = 0.25,
+        chrono: int | None = 32,
+    ) -> None:
+        widths = [width, *[hidden] * (layers - 1)]
+        super().__init__([self.layer(size, hidden, chrono, delta_power) for size in widths], hidden, dropout)

@@ -79,7 +79,10 @@ class LinearRecurrentCore(Core):
         where = cut(timeline, self.hidden)
         everyone = len(where.running) == timeline.n_samples
         elapsed = log_delta(timeline, inputs.dtype)
-        before = None if state is None else self._parts(state, inputs.dtype)
+        before = None
+        if state is not None:
+            self.check_state(state, self.parts)
+            before = [state[part].to(inputs.dtype) for part in self.parts]
         x, ends = inputs, []
         for i, layer in enumerate(self.layers):
             begin = None if before is None else [part[:, i] for part in before]
@@ -96,15 +99,6 @@ class LinearRecurrentCore(Core):
             waiting = before or [part.new_zeros(timeline.n_samples, *part.shape[1:]) for part in end]
             end = [old.index_copy(0, where.running, new) for old, new in zip(waiting, end, strict=True)]
         return x, dict(zip(self.parts, end, strict=True))
-
-    def _parts(self, state: State, dtype: torch.dtype) -> list[Tensor]:
-        if set(state) != set(self.parts):
-            raise ValueError(
-                f"{type(self).__name__}: a state holds {', '.join(self.parts)}; "
-                f"got {', '.join(state) or 'nothing'}; "
-                "pass the state of a call whose timeline has continues=True"
-            )
-        return [state[part].to(dtype) for part in self.parts]
 
 
 def log_delta(timeline: Timeline, dtype: torch.dtype) -> Float[Tensor, "step"]:

@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmseq.cores import CoreConfig, cores
-from mmseq.cores.linear_gated import GatedLayer, LinearGatedOptions
-from mmseq.cores.linear_recurrence import LinearRecurrentCore
+from mmseq.cores.linear_gated import GatedLayer, LinearGatedCore, LinearGatedOptions
 
 
 class MinGruConfig(LinearGatedOptions, CoreConfig):
@@ -29,7 +28,7 @@ class _Layer(GatedLayer):
 
 
 @cores.register(MinGruConfig)
-class MinGruCore(LinearRecurrentCore):
+class MinGruCore(LinearGatedCore):
     """a_t = σ(W_f x_t + b_f - p log Δ_t);  h_t = a_t ⊙ h_{t-1} + (1 - a_t) ⊙ g(W_v x_t + b_v);
     g(v) = v + ½ if v ≥ 0 else σ(v).
 
@@ -40,15 +39,4 @@ class MinGruCore(LinearRecurrentCore):
     Source: Feng et al. 2024, "Were RNNs all we needed?", section 3.1 and appendix B; without Δ.
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        hidden: int = 64,
-        layers: int = 1,
-        dropout: float = 0.0,
-        delta_power: float = 0.25,
-        chrono: int | None = 32,
-    ) -> None:
-        widths = [width, *[hidden] * (layers - 1)]
-        super().__init__([_Layer(size, hidden, chrono, delta_power) for size in widths], hidden, dropout)
+    layer = _Layer

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from mmseq.cores import CoreConfig, cores
-from mmseq.cores.linear_gated import GatedLayer, LinearGatedOptions
-from mmseq.cores.linear_recurrence import LinearRecurrentCore
+from mmseq.cores.linear_gated import GatedLayer, LinearGatedCore, LinearGatedOptions
 
 
 class MinLstmConfig(LinearGatedOptions, CoreConfig):
@@ -35,7 +34,7 @@ class _Layer(GatedLayer):
 
 
 @cores.register(MinLstmConfig)
-class MinLstmCore(LinearRecurrentCore):
+class MinLstmCore(LinearGatedCore):
     """f, i = σ(W x_t + b);  a_t = f / (f + i Δ_t^p);  h_t = a_t ⊙ h_{t-1} + (1 - a_t) ⊙ g(W_v x_t + b_v);
     g(v) = v + ½ if v ≥ 0 else σ(v).
 
@@ -47,15 +46,4 @@ class MinLstmCore(LinearRecurrentCore):
     to one; without Δ.
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        hidden: int = 64,
-        layers: int = 1,
-        dropout: float = 0.0,
-        delta_power: float = 0.25,
-        chrono: int | None = 32,
-    ) -> None:
-        widths = [width, *[hidden] * (layers - 1)]
-        super().__init__([_Layer(size, hidden, chrono, delta_power) for size in widths], hidden, dropout)
+    layer = _Layer

@@ -136,12 +136,7 @@ class RecurrentCore(Core):
         if state is None:
             shape = (timeline.n_samples, self.rnn.num_layers, self.hidden)
             return [inputs.new_zeros(shape)] * len(self.parts)
-        if set(state) != set(self.parts):
-            raise ValueError(
-                f"{type(self).__name__}: a state holds {', '.join(self.parts)}; "
-                f"got {', '.join(state) or 'nothing'}; "
-                "pass the state of a call whose timeline has continues=True"
-            )
+        self.check_state(state, self.parts)
         return [state[part].to(inputs.dtype) for part in self.parts]
 
     def _run_one_step(

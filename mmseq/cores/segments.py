@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmseq.batch import Timeline
 from mmseq.cores import Core
-from mmseq.cores.nested import check_state, marks_of
+from mmseq.cores.nested import marks_of
 from mmseq.cores.rounds import Round, Rounds, plan
 from mmseq.state import State, map_state, part
 
@@ -49,7 +49,7 @@ class SegmentedCore(Core):
         if state is None:
             state = self._begin(timeline)
         else:
-            check_state(self, state, (*NETWORK, *OPEN), ("lower", "upper", "marks"))
+            self.check_state(state, (*NETWORK, *OPEN), ("lower", "upper", "marks"))
         rounds = plan(timeline, timeline.marks[self.mark], self.steps, state["count"])
         outputs, network = self._run(inputs, timeline, rounds, state)
         if not timeline.continues:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmseq.batch import Timeline
 from mmseq.cores import Core, CoreConfig, cores
-from mmseq.cores.nested import InnerCore, check_state, marks_of
+from mmseq.cores.nested import InnerCore, marks_of
 from mmseq.random import Dropout
 from mmseq.state import State, part
 
@@ -75,7 +75,7 @@ class StackCore(Core):
         self, inputs: Float[Tensor, "step width"], timeline: Timeline, state: State | None = None
     ) -> tuple[Float[Tensor, "step hidden"], State]:
         if state is not None:
-            check_state(self, state, [str(i) for i in range(len(self.layers))])
+            self.check_state(state, [str(i) for i in range(len(self.layers))])
         x, after = inputs, {}
         for i, layer in enumerate(self.layers):
             y, after[str(i)] = layer(self.norms[i](x), timeline, part(state, str(i)))
