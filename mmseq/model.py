@@ -219,6 +219,16 @@ class Model(nn.Module):
         }
         return parameters, after
 
+    def unknown(self, events: Mapping[str, Events]) -> dict[str, int]:
+        """By `modality.column`, how many values of these events training never had."""
+        counts = {name: self.modalities[name].unknown(own) for name, own in events.items()}
+        return {f"{name}.{column}": n for name, own in counts.items() for column, n in own.items()}
+
+    def no_events(self) -> dict[str, Events]:
+        """Of each modality, none."""
+        none = torch.zeros(0, dtype=torch.int64)
+        return {name: modality.parse(none, []) for name, modality in self.modalities.items()}
+
     @torch.no_grad()
     def begin(self, n_samples: int) -> State:
         """The state of samples of which nothing is known yet.
@@ -231,15 +241,13 @@ class Model(nn.Module):
                 f"core: only a causal one can go on from a state; {self.experiment.core.kind!r} looks at "
                 "later steps; train with another core to stream or generate"
             )
-        none = torch.zeros(0, dtype=torch.int64)
         timeline = Timeline(
             torch.zeros(n_samples + 1, dtype=torch.int64),
             torch.zeros(0, dtype=torch.float64),
             torch.zeros(0),
             continues=True,
         )
-        events = {name: modality.parse(none, []) for name, modality in self.modalities.items()}
-        return self.trunk(Batch([""] * n_samples, timeline, events).to(self.like.device))[2]
+        return self.trunk(Batch([""] * n_samples, timeline, self.no_events()).to(self.like.device))[2]
 
     def trunk(
         self, batch: Batch, state: State | None = None, at: Int64[Tensor, "query"] | None = None

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mmseq.cli._model import open_model
 from mmseq.cli._options import Plugin
 
 
@@ -52,15 +53,10 @@ def command(
     """
     from mmseq.inference.generate import check_ending, generate, lines
     from mmseq.inference.predict import write_whole
-    from mmseq.model import Model
-    from mmseq.plugin import load_plugin
-    from mmseq.run import Run
 
     if output is not None:
         check_ending(output)
-    for path in plugin:
-        load_plugin(path)
-    model = Model.load(run) if (run / "facts.json").is_file() else Run(run, plugins=plugin).model()
+    model = open_model(run, plugin)
     generated = generate(
         model,
         input,

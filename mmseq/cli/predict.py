@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmseq.cli._model import open_model
 from mmseq.cli._options import Plugin
 
 
@@ -26,14 +27,9 @@ def command(
     Example: mmseq predict runs/flights --input data/flights --output predictions.csv
     """
     from mmseq.inference.predict import check_ending, predict, write_table
-    from mmseq.model import Model
-    from mmseq.plugin import load_plugin
-    from mmseq.run import Run
 
     check_ending(output)
-    for path in plugin:
-        load_plugin(path)
-    model = Model.load(run) if (run / "facts.json").is_file() else Run(run, plugins=plugin).model()
+    model = open_model(run, plugin)
     predictions = predict(model, input, every_step=every_step)
     write_table(predictions.table, output)
     print(f"{predictions.table.num_rows} rows written to {output}")

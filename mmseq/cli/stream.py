@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmseq.cli._model import open_model
 from mmseq.cli._options import Plugin
 
 
@@ -31,15 +32,11 @@ def command(
     """
     from mmseq.bundle import check_replaceable
     from mmseq.errors import DataError
-    from mmseq.model import Model
-    from mmseq.plugin import load_plugin
-    from mmseq.run import Run
+    from mmseq.inference.predict import unknown_notes
     from mmseq.streaming.lines import answer, undisturbed
     from mmseq.streaming.stream import SCHEMA, Stream
 
-    for path in plugin:
-        load_plugin(path)
-    model = Model.load(run) if (run / "facts.json").is_file() else Run(run, plugins=plugin).model()
+    model = open_model(run, plugin)
     if state is not None:
         check_replaceable(state, SCHEMA)
     stream = Stream.load(state, model) if state is not None and state.is_dir() else Stream(model)
@@ -63,7 +60,7 @@ def command(
     finally:
         if state is not None:
             stream.save(state)
-    for column, n in sorted(stream.unknown.items()):
-        typer.echo(f"warning: {column}: {n} values that training never had; they count as unknown", err=True)
+    for note in unknown_notes(stream.unknown):
+        typer.echo(f"warning: {note}", err=True)
     if bad:
         raise typer.Exit(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
 from mmseq.inference.choice import Choice, clocks_of
 from mmseq.inference.paths import Paths, nothing_known
-from mmseq.inference.predict import Predictions, strays, with_iso_times
+from mmseq.inference.predict import Predictions, json_row, strays
 from mmseq.inference.quantiles import Grid, last_values, numeric_columns, quantile_rows
 from mmseq.run import Run
 from mmseq.store.clock import moments
@@ -81,10 +80,7 @@ def _of_store(
     unknown = Counter[str]()
     by_id: dict[str, list[Row]] = {id: [] for id in store.ids.tolist()}
     for batch in evaluation_loader(assembler, np.arange(len(store)), size):
-        for name, modality in model.modalities.items():
-            unknown.update(
-                {f"{name}.{column}": n for column, n in modality.unknown(batch.events[name]).items()}
-            )
+        unknown.update(model.unknown(batch.events))
         for row in _rows(model, batch, choice, columns, grid):
             by_id[row["id"]].append(row)
     return by_id, unknown
@@ -130,11 +126,9 @@ def _in_time(table: pa.Table, store: Store) -> pa.Table:
 
 def lines(table: pa.Table) -> Iterator[str]:
     """JSON, a row a line; what a step has not is left out."""
-    for row in with_iso_times(table).to_pylist():
-        told = {
-            name: _told(value) for name, value in row.items() if value is not None or name in ("id", "time")
-        }
-        yield json.dumps(told, ensure_ascii=False, allow_nan=False) + "\n"
+    for row in table.to_pylist():
+        known = {name: value for name, value in row.items() if value is not None or name in ("id", "time")}
+        yield json_row({name: _told(value) for name, value in known.items()}) + "\n"
 
 
 def _told(value: Any) -> Any:

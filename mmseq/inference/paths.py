@@ -201,14 +201,8 @@ def _by_event(columns: dict[str, list[Any]]) -> list[list[Any]]:
 
 def _batch_at(model: Model, ids: list[str], time: Float[Tensor, "path"], events: dict[str, Events]) -> Batch:
     """One step of each path, with these events and no others."""
-    none = torch.zeros(0, dtype=torch.int64)
-    everything = {
-        name: events[name] if name in events else modality.parse(none, [])
-        for name, modality in model.modalities.items()
-    }
-    starts = torch.arange(len(ids) + 1)
-    timeline = Timeline(starts, time, torch.zeros(len(ids)), continues=True)
-    return Batch(ids, timeline, everything).to(model.like.device)
+    everything = model.no_events() | events
+    return Batch(ids, Timeline.of_one_step(time), everything).to(model.like.device)
 
 
 def nothing_known(model: Model) -> Batch:

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +54,7 @@ class Predictions:
 
     def notes(self) -> list[str]:
         """What a user should know of the inputs."""
-        lines = [
-            f"{column}: {n} values that training never had; they count as unknown"
-            for column, n in sorted(self.unknown.items())
-        ]
-        return lines + [
+        return unknown_notes(self.unknown) + [
             f"{name}: {n} rows are of ids that no sample has; they were left out: are the ids written alike?"
             for name, n in self.strays.items()
         ]
@@ -66,6 +63,14 @@ class Predictions:
         """Warns of everything in `notes`: unknown values, and rows of ids that no sample has."""
         for line in self.notes():
             warnings.warn(line, stacklevel=3)
+
+
+def unknown_notes(unknown: Mapping[str, int]) -> list[str]:
+    """What to say of values that training never had, by `modality.column`."""
+    return [
+        f"{column}: {n} values that training never had; they count as unknown"
+        for column, n in sorted(unknown.items())
+    ]
 
 
 def predict(model: Model | Run, samples: Any, *, every_step: bool = False) -> Predictions:
@@ -105,12 +110,9 @@ def predict_stored(
     rows, unknown, carried = [], Counter[str](), Carried()
     length = dict(zip(store.ids[samples].tolist(), store.lengths[samples].tolist(), strict=True))
     for batch in evaluation_loader(assembler, samples, window=model.experiment.training.window):
-        for name, modality in model.modalities.items():
-            if name in model.static and batch.begin:
-                continue  # every window has them
-            unknown.update(
-                {f"{name}.{column}": n for column, n in modality.unknown(batch.events[name]).items()}
-            )
+        # Of static ones only once: every window has them.
+        new = {name: e for name, e in batch.events.items() if not (batch.begin and name in model.static)}
+        unknown.update(model.unknown(new))
         batch = batch.to(device)
         timeline = batch.timeline
         at = _places(batch, length, every_step)
@@ -212,17 +214,26 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
-    pyarrow.csv.write_csv(with_iso_times(table), path)
+    pyarrow.csv.write_csv(_with_iso_times(table), path)
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
     with path.open("w") as stream:
-        for row in with_iso_times(table).to_pylist():
-            strict = {name: _or_null(value) for name, value in row.items()}
-            stream.write(json.dumps(strict, ensure_ascii=False, allow_nan=False) + "\n")
+        stream.writelines(json_row(row) + "\n" for row in table.to_pylist())
 
 
-def with_iso_times(table: pa.Table) -> pa.Table:
+def json_row(row: Mapping[str, Any]) -> str:
+    """A row of a table as strict JSON, which has neither infinity, nor NaN, nor dates."""
+    return json.dumps({name: _strict(v) for name, v in row.items()}, ensure_ascii=False, allow_nan=False)
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _with_iso_times(table: pa.Table) -> pa.Table:
     """Timestamps as text: `2024-02-28T10:00:00Z`, with microseconds where there are any."""
     for i, column in enumerate(table.schema):
         if pa.types.is_timestamp(column.type):
@@ -230,11 +241,6 @@ def with_iso_times(table: pa.Table) -> pa.Table:
             words = pc.strftime(clock, "%Y-%m-%dT%H:%M:%SZ")
             table = table.set_column(i, column.name, pc.replace_substring(words, ".000000Z", "Z"))
     return table
-
-
-def _or_null(value: Any) -> Any:
-    """JSON has neither infinity nor NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _WRITERS = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": pyarrow.parquet.write_table}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from mmseq.errors import DataError
+from mmseq.inference.predict import json_row
 from mmseq.streaming.stream import Stream
 
 _KEYS = ({"id", "time", "values"}, {"id", "flush"}, {"id", "forget"})
@@ -29,16 +28,8 @@ def answer(stream: Stream, line: bytes) -> str | None:
     if "forget" in asked:
         stream.forget(asked["id"])
         return None
-    row = (
-        stream.flush(asked["id"])
-        if "flush" in asked
-        else stream.push(asked["id"], asked["time"], asked["values"])
-    )
-    return (
-        None
-        if row is None
-        else json.dumps({name: _json(value) for name, value in row.items()}, ensure_ascii=False)
-    )
+    row = stream.flush(asked["id"]) if "flush" in asked else stream.push(**asked)
+    return None if row is None else json_row(row)
 
 
 @contextmanager
@@ -69,10 +60,3 @@ def _parse(line: bytes) -> dict[str, Any]:
     if not isinstance(asked["id"], str):
         raise DataError(f'"id" is text; came {asked["id"]!r}')
     return asked
-
-
-def _json(value: Any) -> Any:
-    """JSON has neither infinity, nor NaN, nor dates."""
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return None if isinstance(value, float) and not math.isfinite(value) else value

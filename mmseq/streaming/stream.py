@@ -225,9 +225,7 @@ class Stream:
         device = self.model.like.device
         batch = batch if device.type == "cpu" else batch.to(device)
         parameters, after = self.model.predict_at(batch, None, self.slots.states(ids))
-        for name, came in events.items():
-            for column, n in self._modalities[name].unknown(came).items():
-                self.unknown[f"{name}.{column}"] += n
+        self.unknown.update(self.model.unknown(events))
         rows = decode(self.model, parameters)
         told = np.array([self.clock.told(step.end) for step in steps])
         self.slots.keep(ids, after)
