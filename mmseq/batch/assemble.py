@@ -79,9 +79,7 @@ class Assembler:
         events = {name: self._events(name, gathered) for name in self.modalities}
         targets = self._targets(samples, gathered, events, window, early)
         ids, begin = self.store.ids[samples].tolist(), 0 if window is None else window[0]
-        weights = self._weights(targets)
-        if early and window is not None:
-            weights = self._even(weights, samples, window)
+        weights = self._weights(targets, samples, window if early else None)
         return Batch(ids, timeline, events, targets, weights, begin=begin)
 
     def labels(self, samples: Int64[np.ndarray, "member"]) -> dict[str, Target]:
@@ -130,20 +128,8 @@ class Assembler:
         needed = list(dict.fromkeys(predicted))
         gathered = self.store.gather(samples, needed, self.stored_tasks, window, self.early)
         events = {name: self._events(name, gathered) for name in gathered.events}
-        weights = self._weights(self._targets(samples, gathered, events, window, self.early))
-        return self._even(weights, samples, window) if self.early and window is not None else weights
-
-    def _even(
-        self, weights: dict[str, float], samples: Int64[np.ndarray, "member"], window: Window
-    ) -> dict[str, float]:
-        """Of labels that stand at every step, a window's weight is that of all windows by their number.
-
-        Else the shares of a long sample, which is alone in its last windows, would count as whole labels.
-        """
-        n_windows = -(-int(self.store.lengths[samples].max()) // (window[1] - window[0]))
-        whole = self._weights(self.labels(samples))
-        early = [task for task in self.stored_tasks if not self.store.entry(task).timed]
-        return weights | {task: whole[task] / n_windows for task in early if weights[task]}
+        targets = self._targets(samples, gathered, events, window, self.early)
+        return self._weights(targets, samples, window if self.early else None)
 
     def _events(self, name: str, gathered: Gathered) -> Events:
         rows = gathered.events[name]
@@ -219,8 +205,24 @@ class Assembler:
         sample = np.repeat(np.arange(len(early)), np.diff(rows.starts))[encoded.row]
         return spread(target, sample, gathered.starts, self.store.lengths[early])
 
-    def _weights(self, targets: Mapping[str, Target]) -> dict[str, float]:
-        return {task: float(self.heads[task].weights(target).sum()) for task, target in targets.items()}
+    def _weights(
+        self, targets: Mapping[str, Target], samples: Int64[np.ndarray, "member"], early: Window | None
+    ) -> dict[str, float]:
+        """The label weight of each task.
+
+        Of labels that stand at every step of a window, `early`, it is that of all windows by their number:
+        else the shares of a long sample, which is alone in its last windows, would count as whole labels.
+        """
+        weights = {task: self._weight(task, target) for task, target in targets.items()}
+        if early is None:
+            return weights
+        n_windows = -(-int(self.store.lengths[samples].max()) // (early[1] - early[0]))
+        whole = {t: self._weight(t, own) for t, own in self.labels(samples).items()}
+        of_samples = [task for task in self.stored_tasks if not self.store.entry(task).timed]
+        return weights | {task: whole[task] / n_windows for task in of_samples if weights[task]}
+
+    def _weight(self, task: str, target: Target) -> float:
+        return float(self.heads[task].weights(target).sum())
 
 
 def spread(

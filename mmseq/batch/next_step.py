@@ -99,12 +99,10 @@ def _last_rows(merged: NextEvent) -> np.ndarray:
     """The last observed value of each column; NaN where there is none."""
     values = merged.value.astype(np.float64)
     observed = np.ones(values.shape, bool) if merged.observed is None else merged.observed
-    last = np.where(observed, np.arange(len(values))[:, None], -1).max(0, initial=-1)
-    found = (
-        np.take_along_axis(values, np.maximum(last, 0)[None], axis=0)[0]
-        if len(values)
-        else np.zeros(len(last))
-    )
+    if not len(values):
+        return np.full(values.shape[1], np.nan)
+    last = np.where(observed, np.arange(len(values))[:, None], -1).max(0)
+    found = np.take_along_axis(values, np.maximum(last, 0)[None], axis=0)[0]
     return np.where(last >= 0, found, np.nan)
 
 

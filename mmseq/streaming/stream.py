@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +17,13 @@ from mmseq.errors import CheckpointError, DataError
 from mmseq.inference.predict import decode, table_of
 from mmseq.model import Model
 from mmseq.registry import did_you_mean
-from mmseq.streaming.clock import LiveClock, Time
+from mmseq.streaming.clock import LiveClock
 from mmseq.streaming.slots import Slots
+from mmseq.streaming.waiting import Waiting, plain_cells, several
 from mmseq.tensors import dump_tensors, parse_tensors
 from mmseq.words import word_of
 
 SCHEMA = "mmseq stream 1"
-
-
-@dataclass
-class Waiting:
-    """What came of a sample since its last step.
-
-    Attributes:
-        end: when the step is to be: an absolute time, see `LiveClock`.
-        values: by modality, the raw values that came, in order.
-    """
-
-    end: Time
-    values: dict[str, list[Any]]
 
 
 class Stream:
@@ -152,7 +138,7 @@ class Stream:
                 closing[id] = closes
             if waits is not None:
                 self._check(id, new)
-                waiting[id] = Waiting(waits.end, _cells(waits.values))
+                waiting[id] = Waiting(waits.end, plain_cells(waits.values))
         rows = self._run(list(closing), list(closing.values())) if closing else None
         for id, time in zip(ids, heard, strict=True):  # from here on nothing fails
             self.clock.last[id] = time
@@ -176,7 +162,7 @@ class Stream:
             )
         if self._markers:
             values = self._without_markers(values)
-        events = {name: _several(value, self._columns[name]) for name, value in values.items()}
+        events = {name: several(value, self._columns[name]) for name, value in values.items()}
         for name in self.model.static & events.keys():
             if len(events[name]) > 1:
                 came = f"{len(events[name])} came"
@@ -290,25 +276,6 @@ def _texts(ids: list[Any]) -> list[str]:
         if not isinstance(id, str):
             raise DataError(f"push: an id is text; came {id!r}, a {type(id).__name__}; write it as text")
     return ids
-
-
-def _several(value: Any, n_columns: int) -> list[Any]:
-    """The events of one push: a list of dicts or lists, or of one-column values, is several."""
-    if isinstance(value, list) and (n_columns == 1 or all(isinstance(one, (Mapping, list)) for one in value)):
-        return value
-    return [value]
-
-
-def _cells(values: Any) -> Any:
-    """Raw values as JSON can hold them, the same numbers and words."""
-    if isinstance(values, Mapping):
-        return {name: _cells(value) for name, value in values.items()}
-    if isinstance(values, (list, tuple, np.ndarray)):
-        return [_cells(value) for value in values]
-    value = values.item() if isinstance(values, np.generic) else values
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
 
 
 def _plain(value: Any) -> Any:

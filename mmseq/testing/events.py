@@ -124,8 +124,8 @@ def take_events(
     events: AnyEvents, rows: Int64[Tensor, "part"], step: Int64[Tensor, "part"] | None = None
 ) -> AnyEvents:
     """Some events, in this order, at other steps if given."""
-    taken = {name: value[rows] for name, value in tensors_of(events).items()}
-    return replace(events, **taken | {"step": events.step[rows] if step is None else step})
+    taken = events.take(rows)
+    return taken if step is None else replace(taken, step=step)
 
 
 def take_events_at(

@@ -1,0 +1,44 @@
+"""What came of a sample and has made no step yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmseq.streaming.clock import Time
+
+
+@dataclass
+class Waiting:
+    """What came of a sample since its last step.
+
+    Attributes:
+        end: when the step is to be: an absolute time, see `LiveClock`.
+        values: by modality, the raw values that came, in order.
+    """
+
+    end: Time
+    values: dict[str, list[Any]]
+
+
+def several(value: Any, n_columns: int) -> list[Any]:
+    """The events of one push: a list of dicts or lists, or of one-column values, is several."""
+    if isinstance(value, list) and (n_columns == 1 or all(isinstance(one, (Mapping, list)) for one in value)):
+        return value
+    return [value]
+
+
+def plain_cells(values: Any) -> Any:
+    """Raw values as JSON can hold them, the same numbers and words."""
+    if isinstance(values, Mapping):
+        return {name: plain_cells(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple, np.ndarray)):
+        return [plain_cells(value) for value in values]
+    value = values.item() if isinstance(values, np.generic) else values
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
