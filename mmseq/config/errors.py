@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmseq.config.places import Loc, Place, dotted
+from mmseq.config.places import Loc, Place, dotted, printable
 from mmseq.errors import ConfigError
 
 _SHOWN = 50
+_LONGEST = 2_000
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Problem:
     def __str__(self) -> str:
         where = [str(part) for part in (self.place, dotted(self.loc)) if part]
         excerpt = self.place.excerpt() if self.place else ""
-        return ": ".join([*where, self.message]) + (f"\n{excerpt}" if excerpt else "")
+        said = self.message if len(self.message) <= _LONGEST else f"{self.message[:_LONGEST]}…"
+        return ": ".join([*where, printable(said)]) + (f"\n{excerpt}" if excerpt else "")
 
 
 class ConfigProblems(ConfigError):

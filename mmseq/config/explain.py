@@ -27,11 +27,12 @@ _RULES = {
     "model_attributes_type": "must be a map",
     "missing": "is required",
 }
+_MOST = 1_000
 _ALREADY_TOLD = ("value_error", "unknown_kind", "contradiction")
 
 
 def explain(error: ValidationError, root: type[BaseModel], document: Document) -> list[Problem]:
-    """One problem for each place, in the order of the text.
+    """One problem for each place, in the order of the text; of very many, a thousand.
 
     Args:
         error: what checking `document.value` as `root` raised.
@@ -39,7 +40,7 @@ def explain(error: ValidationError, root: type[BaseModel], document: Document) -
         document: the tree and where its parts stand.
     """
     found: dict[tuple[Loc, bool], list[Any]] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:_MOST]:
         loc = _way(detail["loc"], detail["type"], document.value)
         found.setdefault((loc, _is_about_key(detail)), []).append(detail)
     for loc in [loc for (loc, _), details in found.items() if details[0]["type"] == "extra_forbidden"]:

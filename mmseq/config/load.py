@@ -12,7 +12,8 @@ from mmseq.config.dump import dump_config
 from mmseq.config.errors import ConfigProblems, Problem
 from mmseq.config.override import apply_overrides
 from mmseq.config.paths import relative_to, resolve_path
-from mmseq.config.yaml import Document, read_yaml
+from mmseq.config.places import Loc
+from mmseq.config.yaml import MAX_DEPTH, Document, read_yaml, too_deep
 from mmseq.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def _check(document: Document, problems: list[Problem], import_plugins: bool) ->
     try:
         experiment = Experiment.model_validate(document.value)
     except ValidationError as error:
-        unknown = any(detail["type"] == "unknown_kind" for detail in error.errors())
-        if unknown and not import_plugins and (files := _named(document)):
+        files = [] if import_plugins else _named(document)
+        if files and any(detail["type"] == "unknown_kind" for detail in error.errors()):
             listed = " ".join(f"--plugin {file}" for file in files)
             raise PluginError(
                 f"this configuration needs plugins, and may not import them by itself; add {listed}"
@@ -101,9 +102,9 @@ def _import_given(document: Document, plugins: Iterable[str | Path]) -> None:
 
     named = document.value.setdefault("plugins", [])
     for plugin in plugins:
-        path = Path(plugin).resolve()
-        if not path.is_file():
+        if not _is_file(Path(plugin)):
             raise ConfigError(f"--plugin {plugin}: no such file; the path starts at the working directory")
+        path = Path(plugin).resolve()
         load_plugin(path)
         if isinstance(named, list):
             named.append(str(path))
@@ -115,8 +116,11 @@ def _import_named(document: Document) -> list[Problem]:
 
     problems = []
     for i, name in enumerate(_named(document)):
-        path = resolve_path(Path(name))
-        if path.is_file():
+        try:
+            path = resolve_path(Path(name))
+        except ValueError:
+            continue  # not a path, which is for the check to tell
+        if _is_file(path):
             load_plugin(path)
         else:
             loc = ("plugins", i)
@@ -125,15 +129,25 @@ def _import_named(document: Document) -> list[Problem]:
     return problems
 
 
+def _is_file(path: Path) -> bool:
+    """Whether there is one that we may look at; also where no file can have that name."""
+    try:
+        return path.is_file()
+    except OSError:  # too long a name, a folder that is closed to us
+        return False
+
+
 def _named(document: Document) -> list[str]:
     named = document.value.get("plugins")
     return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
-def _copy(tree: Any) -> Any:
+def _copy(tree: Any, loc: Loc = ()) -> Any:
     """The same maps and lists anew, so that overrides leave the caller's alone."""
+    if not isinstance(tree, Mapping | list | tuple):
+        return tree
+    if len(loc) >= MAX_DEPTH:
+        raise ConfigProblems([too_deep(loc)])
     if isinstance(tree, Mapping):
-        return {key: _copy(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_copy(value) for value in tree]
-    return tree
+        return {key: _copy(value, (*loc, key)) for key, value in tree.items()}
+    return [_copy(value, (*loc, i)) for i, value in enumerate(tree)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmseq.config.errors import ConfigProblems, Problem
 from mmseq.config.places import Loc, Place, Text, dotted
-from mmseq.config.yaml import Document, parse_yaml
+from mmseq.config.yaml import MAX_DEPTH, Document, parse_yaml, too_deep
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
@@ -30,6 +30,8 @@ def _apply(document: Document, override: str) -> None:
         raise _error(text, (), "is written a.b=value, as in training.epochs=3")
     if not word.strip():
         raise _error(text, (), "needs a value; write null for none, and '' for an empty text")
+    if len(parts) > MAX_DEPTH:
+        raise ConfigProblems([too_deep(tuple(parts), Place(text, 0, 0))])
     value = parse_yaml(Text(text.name, word, inline=True))
     loc = _set(document.value, parts, value.value, text)
     _forget(document, loc)
@@ -60,7 +62,7 @@ def _key(tree: Any, part: str, loc: Loc, text: Text) -> str | int:
     where = dotted(loc) or "the whole"
     if not isinstance(tree, list):
         raise _error(text, (), f"{where} holds {tree!r}, which has no {part!r}; set {where} itself")
-    if not part.isdecimal() or int(part) >= len(tree):
+    if part not in map(str, range(len(tree))):
         raise _error(
             text, (), f"{where} is a list of {len(tree)}; came {part!r}; give an index, or set the whole list"
         )

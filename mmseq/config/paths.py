@@ -24,8 +24,15 @@ def relative_to(folder: Path) -> Iterator[None]:
 
 
 def resolve_path(path: Path) -> Path:
-    """An absolute path; a relative one starts at the configuration's folder, or where we are."""
-    return (_folder.get(Path()) / path.expanduser()).resolve()
+    """An absolute path; a relative one starts at the configuration's folder, or where we are.
+
+    Raises:
+        ValueError: there can be no such path: a `~name` without a home, links in a circle, a zero in it.
+    """
+    try:
+        return (_folder.get(Path()) / path.expanduser()).resolve()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"must be a path; came {str(path)!r}: {error}; write another") from error
 
 
 YamlPath = Annotated[Path, Field(strict=False), AfterValidator(resolve_path)]

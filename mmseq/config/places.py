@@ -41,7 +41,8 @@ class Place:
     column: int
 
     def __str__(self) -> str:
-        return self.text.name if self.text.inline else f"{self.text.name}:{self.line + 1}:{self.column + 1}"
+        name = printable(self.text.name)
+        return name if self.text.inline else f"{name}:{self.line + 1}:{self.column + 1}"
 
     def excerpt(self) -> str:
         """The line with a caret below the column; of a long line, the part around it."""
@@ -56,5 +57,9 @@ class Place:
 
 def dotted(loc: Loc) -> str:
     """The way to a node as `--set` spells it: `tasks.level.kind`; what cannot be printed is escaped."""
-    parts = (str(part) for part in loc)
-    return ".".join(part if part.isprintable() else repr(part)[1:-1] for part in parts)
+    return ".".join(printable(str(part)) or "''" for part in loc)
+
+
+def printable(text: str) -> str:
+    """The text with what cannot be printed escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -6,6 +6,7 @@ nesting and large files are errors: a configuration needs none of them, and each
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,9 @@ _HINTS = {
     "mapping values are not allowed": "quote a text that holds `: `, and give each key a line of its own",
     "cannot start any token": "indent by spaces, and quote a text that starts with a sign",
     "characters are not allowed": "remove it",
+    "maximum nesting depth": "flatten it",
 }
+_KEY = re.compile(r"""([^\s,{}\[\]:#'"]{1,100})["']?\s{0,9}:(?=\s|$)""")
 
 
 @dataclass
@@ -51,21 +54,35 @@ def read_yaml(path: Path) -> Document:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; name a YAML file") from error
+    except (OSError, ValueError) as error:  # the latter: a path that holds a zero
+        said = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read: {said}; name a YAML file") from error
     if len(content) > MAX_BYTES:
-        raise ConfigError(
-            f"{path}: a configuration has at most {MAX_BYTES} bytes; keep data in files beside it"
-        )
+        message = f"a configuration has at most {MAX_BYTES} bytes; keep data in files beside it"
+        raise ConfigProblems([Problem((), message, _after(MAX_BYTES, content, path))])
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        byte = content[error.start]
-        raise ConfigError(
-            f"{path}:{line}: a configuration is UTF-8; came the byte 0x{byte:02x}; save the file as UTF-8"
-        ) from error
+        # Not `error.start`: that leaves out the mark at the start of the file.
+        start = len(content) - len(error.object) + error.start
+        message = f"a configuration is UTF-8; came the byte 0x{content[start]:02x}; save the file as UTF-8"
+        place = _after(start, content, path)
+        raise ConfigProblems([Problem((), message + _near(place), place)]) from error
     return parse_yaml(Text(str(path), text))
+
+
+def _after(n: int, content: bytes, path: Path) -> Place:
+    """Where the first n bytes of a file end."""
+    text = Text(str(path), content.decode("utf-8-sig", "replace"))
+    return _end_of(content[:n].decode("utf-8-sig", "replace"), text)
+
+
+def _near(place: Place) -> str:
+    """The last key that stands before a place, for what belongs to no node; empty where there is none."""
+    *above, line = place.text.lines[max(0, place.line - 30) : place.line + 1]
+    before = "\n".join([*above, line[: place.column]])
+    keys = _KEY.findall(before[-2_000:])
+    return f" (near {keys[-1]!r})" if keys else ""
 
 
 def parse_yaml(text: Text) -> Document:
@@ -79,6 +96,11 @@ def parse_yaml(text: Text) -> Document:
     if builder.problems:
         raise ConfigProblems(builder.problems)
     return document
+
+
+def too_deep(loc: Loc, place: Place | None = None) -> Problem:
+    """The problem of a node that is nested deeper than a configuration may be."""
+    return Problem(loc[:3], f"is nested deeper than {MAX_DEPTH} levels; flatten it", place)
 
 
 class _Builder:
@@ -112,8 +134,7 @@ class _Builder:
             return self._scalar(event, loc)
         self._check_plain(event, loc)
         if len(loc) >= MAX_DEPTH:
-            self._problem(loc[:3], f"is nested deeper than {MAX_DEPTH} levels; flatten it", place)
-            raise ConfigProblems(self.problems)
+            raise ConfigProblems([*self.problems, too_deep(loc, place)])
         return self._list(loc) if isinstance(event, events.SequenceStartEvent) else self._map(loc)
 
     def _check_plain(self, event: Any, loc: Loc) -> None:
@@ -186,14 +207,26 @@ class _Builder:
 def _syntax_problem(error: yaml.YAMLError, text: Text) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    place = Place(text, mark.line, mark.column) if mark else _unreadable(error, text)
+    if mark and mark.line < len(text.lines):
+        place = Place(text, mark.line, mark.column)
+    else:  # the scanner may stop below the last line
+        place = _end_of(text.content if mark else text.content[: max(0, getattr(error, "position", 0))], text)
     hint = next(
         (hint for start, hint in _HINTS.items() if start in said),
         "check brackets, commas, quotes and indents around it",
     )
-    return Problem((), f"is not YAML: {said}; {hint}", place)
+    return Problem((), f"is not YAML: {said}{_opened(error)}; {hint}{_near(place)}", place)
 
 
-def _unreadable(error: yaml.YAMLError, text: Text) -> Place:
-    before = Text("", text.content[: max(0, getattr(error, "position", 0))])
-    return Place(text, len(before.lines) - 1, len(before.lines[-1]))
+def _opened(error: yaml.YAMLError) -> str:
+    """Where the bracket or quote was opened that is still open."""
+    context, mark = getattr(error, "context", None) or "", getattr(error, "context_mark", None)
+    if mark is None or not context.startswith(("while parsing a flow", "while scanning a quoted")):
+        return ""
+    return f" {context} that starts at {mark.line + 1}:{mark.column + 1}"
+
+
+def _end_of(before: str, text: Text) -> Place:
+    """Where the part of the text that is `before` ends."""
+    lines = Text("", before).lines
+    return Place(text, len(lines) - 1, len(lines[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,7 +108,8 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "epochs: 20",
             "devices: many",
             "many",
-            "training.devices: must be 1 (came 'many'); it means: processes, one a device; only one so far",
+            "training.devices: must be a whole number (came 'many'); it means: processes on each machine, "
+            "one a device; null: one, or as many as a launcher started",
         ),
         (
             "kind: numeric",
@@ -338,6 +340,40 @@ def test_a_dict_is_checked_alike_and_left_alone(write: Callable[..., Path]) -> N
         "name: is required; it means: name of the run's folder: letters, digits, . _ -",
         "core.hidden: must be a whole number (came 'x'); it means: size of the state and of the outputs",
     ]
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "~nobody-of-that-name/x.py", "a\\0b.py"])
+def test_a_plugin_that_can_be_no_file(write: Callable[..., Path], name: str) -> None:
+    """caught: looking for it raised an OSError, a RuntimeError or a ValueError."""
+    (problem,) = problems(write(("data:\n", f'plugins: ["{name}"]\ndata:\n')))
+    assert re.match(r"run\.yaml:2:11: plugins\.0: (no such file: |must be a path; came )", problem)
+    if "0" not in name and "~" not in name:
+        with pytest.raises(ConfigError, match=r"^--plugin n+: no such file; the path starts at the working"):
+            load_config(write(), plugins=[name])
+
+
+def test_a_tree_that_holds_itself(write: Callable[..., Path]) -> None:
+    """caught: it was copied without end."""
+    tree = load_config(write()).model_dump()
+    tree["data"]["source"] = tree
+    with pytest.raises(
+        ConfigError, match=r"^data\.source\.data: is nested deeper than 32 levels; flatten it$"
+    ):
+        load_config(tree)
+
+
+def test_long_and_unprintable_messages_are_cut_and_escaped(write: Callable[..., Path]) -> None:
+    """caught: half a megabyte on the terminal; a plugin's name that colours it."""
+    twice = ", ".join(["aaaa"] * 10_000)
+    (problem,) = problems(write(("[delay, distance]", f"[{twice}]")))
+    assert len(problem) < 2_500
+    (problem,) = problems(write(("data:\n", 'plugins: ["\\e[31m"]\ndata:\n')))
+    assert "plugins.0: no such file: " in problem and "\\x1b[31m; a plugin" in problem
+
+
+def test_a_key_of_no_letters_is_named(write: Callable[..., Path]) -> None:
+    """caught: `where: ` with nothing before the colon."""
+    assert ": data.'': unknown key" in problems(write(("data:\n", "data:\n  '': 1\n")))[0]
 
 
 def test_a_thousand_problems_are_not_all_shown(write: Callable[..., Path]) -> None:

@@ -58,13 +58,21 @@ def test_later_ones_win_and_old_places_are_forgotten(document: Document) -> None
         ("name.x=1", "name holds 'a', which has no 'x'; set name itself"),
         ("readout.2.kind=last", "readout is a list of 2; came '2'; give an index, or set the whole list"),
         ("readout.first=1", "readout is a list of 2; came 'first'; give an index, or set the whole list"),
+        ("readout.٣=1", "readout is a list of 2; came '٣'; give an index, or set the whole list"),
         ("name=&x 1", "anchors are not read; remove &x"),
+        ("a." * 32 + "b=1", "a.a.a: is nested deeper than 32 levels; flatten it"),
     ],
 )
 def test_each_error_names_the_option(document: Document, override: str, message: str) -> None:
     with pytest.raises(ConfigProblems) as caught:
         apply_overrides(document, [override])
     assert str(caught.value) == f"--set {override}: {message}"
+
+
+def test_an_index_of_very_many_digits_is_none(document: Document) -> None:
+    """caught: Python refuses to read so long a number, which was a traceback."""
+    with pytest.raises(ConfigProblems, match="readout is a list of 2; came '999"):
+        apply_overrides(document, ["readout." + "9" * 5_000 + ".kind=max"])
 
 
 def test_all_errors_at_once(document: Document) -> None:

@@ -135,7 +135,13 @@ def test_all_broken_rules_come_at_once() -> None:
         ("a: @x", "run.yaml:1:4", "quote a text that starts with a sign"),
         ("a: b\x01", "run.yaml:1:5", "remove it"),
         ("x: 1\na: [1, 2", "run.yaml:", "check brackets"),
-        ("a: 'x", "run.yaml:", "check brackets"),
+        ("a: 'x", "run.yaml:1:6: ", "while scanning a quoted scalar that starts at 1:4; check brackets"),
+        (
+            "b: [1,\nx: 2\n",
+            "run.yaml:3:1: ",
+            "that starts at 1:4; check brackets, commas, quotes and indents ",
+        ),
+        ("é: [1,\n  'x': @", "run.yaml:2:8: ", "(near 'x')"),
     ],
 )
 def test_broken_syntax(content: str, place: str, hint: str) -> None:
@@ -162,13 +168,20 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a\.yaml: cannot be read: No such file or directory; name a YAML"):
         read_yaml(path)
     path.write_bytes(b"a: 1\nb: \xff\n")
-    with pytest.raises(ConfigError, match=r"a\.yaml:2: a configuration is UTF-8; came the byte 0xff"):
+    with pytest.raises(
+        ConfigError, match=r"a\.yaml:2:4: a configuration is UTF-8; came the byte 0xff; .*near 'b'"
+    ):
+        read_yaml(path)
+    path.write_bytes(b"\xef\xbb\xbf\xff: 1\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml:1:1: a configuration is UTF-8; came the byte 0xff"):
         read_yaml(path)
     path.write_bytes(b"#" * (MAX_BYTES + 1))
-    with pytest.raises(ConfigError, match=r"a\.yaml: a configuration has at most 1000000 bytes"):
+    with pytest.raises(ConfigError, match=r"a\.yaml:1:1000001: a configuration has at most 1000000 by"):
         read_yaml(path)
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
     assert read_yaml(path).value == {"a": 1, "b": 2}
+    with pytest.raises(ConfigError, match="cannot be read: embedded null byte; name a YAML file"):
+        read_yaml(Path("a\0.yaml"))
 
 
 def test_of_a_long_line_the_part_around_the_caret_is_shown() -> None:
