@@ -193,6 +193,10 @@ HOSTILE: dict[str, tuple[str | bytes, str]] = {
         "8:11: plugins.0: must be a path; came 'a\\x00.py'",
     ),
     "plugin of a long name": (added(f"plugins: [{'a' * 5000}.py]\n"), "8:11: plugins.0: no such file: /"),
+    "plugin that colours the terminal": (
+        added('plugins: ["/\\e[31m.py"]\n'),
+        "8:11: plugins.0: no such file: /\\x1b[31m.py; a plugin's path is relative",
+    ),
     "plugin of nobody": (added("plugins: [~nobody-here/a.py]\n"), "8:11: plugins.0: must be a path; came"),
     "plugins that are a map": (added("plugins: {a: b}\n"), "8:10: plugins: must be a list (came a map)"),
     "module as a kind": (changed("lstm", "os.system"), "5:14: core.kind: unknown kind 'os.system'; known: "),
@@ -212,8 +216,9 @@ def write(path: Path, content: str | bytes) -> Path:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_each_is_told_and_ends_with_2(name: str, tmp_path: Path, capsys: Any) -> None:
-    """caught: a place one line below the text, where it ends too early; an error without line, of wrong
-    encodings and too large files; an empty key that is not named; a `RuntimeError` about a home."""
+    """caught: a place one line below a text that ends too early; no line for a wrong encoding; an empty key
+    that is not named; a `RuntimeError` about a home, an `OSError` about a plugin's long name; colours that
+    reach the terminal; a duplicate key, an alias or NaN that is let through; another exit code."""
     content, expected = HOSTILE[name]
     path = write(tmp_path / "hostile.yaml", content)
     with pytest.raises(ConfigProblems) as caught:
