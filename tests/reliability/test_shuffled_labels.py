@@ -21,11 +21,13 @@ import pytest
 import mmseq
 import mmseq.training.sitting as sitting
 
+# Without a validation split the last epoch's model is kept, which has learned its samples by heart: the best
+# epoch would be an early one, and hide what came through later.
 YAML = """\
 name: shuffled
 data:
   source: {kind: tables, root: data, id: id}
-  split: {train: 0.45, validation: 0.1, test: 0.45}
+  split: {train: 0.5, validation: 0, test: 0.5}
 timeline: {unit: minutes}
 modalities:
   vitals: {kind: numeric, table: vitals.csv, time: minute, columns: [heart, noise, other]}
@@ -103,7 +105,7 @@ def at_chance(truth: np.ndarray, p: np.ndarray) -> bool:
 def test_shuffled_labels_score_at_chance(seed: int, tmp_path: Path) -> None:
     """caught: training on the test split, too (planted below)."""
     truth, p = scored(tables(tmp_path, seed, shuffle=True))
-    assert len(truth) == 90 and 0 < (p > 0.5).sum() < len(p)
+    assert len(truth) == 100 and 0 < (p > 0.5).sum() < len(p)
     assert at_chance(truth, p), (auroc_deviations(truth, p), chance_of(truth, p))
 
 
@@ -130,15 +132,14 @@ def test_nor_do_shuffled_ones_that_were_trained_on(tmp_path: Path, monkeypatch: 
 
 
 def test_the_measures_of_chance() -> None:
-    """The exact and the normal one, against 4,000 shuffles.
+    """The exact and the normal one, against 10,000 shuffles.
 
-    caught: a variance of n instead of n + 1 over few; a tail that leaves out what was seen.
+    caught: a variance of n instead of n + 1; a tail that leaves out what was seen.
     """
     random = np.random.default_rng(0)
     truth, p = np.arange(12) < 5, random.permutation(12) / 12 + 0.04
-    shuffles = [random.permutation(truth) for _ in range(4_000)]
-    spread = np.std([auroc(shuffled, p) for shuffled in shuffles])
-    assert spread == pytest.approx(math.sqrt(13 / (12 * 35)), rel=0.03)
+    shuffles = [random.permutation(truth) for _ in range(10_000)]
+    assert np.std([auroc_deviations(shuffled, p) for shuffled in shuffles]) == pytest.approx(1, rel=0.02)
     hits = np.array([(shuffled & (p > 0.5)).sum() for shuffled in shuffles])
     for shuffled in shuffles[:20]:
         own = (shuffled & (p > 0.5)).sum()
