@@ -22,10 +22,14 @@ class Carried:
 
     Attributes:
         states: by the sample's id, however samples are put together in batches.
+        restored: of all processes' samples, from a checkpoint; each takes what is its own.
+        before: what the last batch went on from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, restored: Rows | None = None) -> None:
         self.states: Rows = {}
+        self.restored = dict(restored or {})
+        self.before: State | None = None
 
     def run(self, model: Callable[[Batch, State | None], tuple[Result, State]], batch: Batch) -> Result:
         """Runs a model on a batch, from where the window before left off; no gradient goes back there.
@@ -33,8 +37,8 @@ class Carried:
         Raises:
             CheckpointError: the window before has not been run.
         """
-        before = self._take(batch) if batch.begin else None
-        result, after = model(batch, before)
+        self.before = self._take(batch) if batch.begin else None
+        result, after = model(batch, self.before)
         if batch.timeline.continues:
             rows = {path: value.detach().split(1) for path, value in flatten(after).items()}
             for i, id in enumerate(batch.ids):
@@ -43,6 +47,7 @@ class Carried:
 
     def _take(self, batch: Batch) -> State | None:
         """The states of a batch's samples, side by side; they are handed on once."""
+        self.states |= {id: self.restored.pop(id) for id in batch.ids if id in self.restored}
         missing = [id for id in batch.ids if id not in self.states]
         if missing:
             raise CheckpointError(

@@ -42,6 +42,23 @@ class NumericError(MmseqError):
     """A loss, gradient or weight is not a finite number."""
 
 
+class MemoryShort(MmseqError):
+    """A batch needs more memory than there is."""
+
+
+class ProcessLost(MmseqError):
+    """Another process of the run failed.
+
+    Args:
+        message: what is known of it; empty where that process tells it itself.
+        exit_code: what it ended with.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class Interrupted(MmseqError):
     """Training was asked to stop, and wrote a checkpoint.
 

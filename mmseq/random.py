@@ -7,6 +7,7 @@ Source: splitmix64 finaliser (Steele, Lea and Flood 2014, "Fast splittable pseud
 
 from __future__ import annotations
 
+import random
 import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,13 @@ def hash_key(*parts: int) -> int:
         for part in parts:
             key = mix(key + np.int64(_WEYL) + np.array([part % 2**64], np.uint64).astype(np.int64))
     return int(key[0])
+
+
+def seed_globals(key: int) -> None:
+    """Starts the generators that all share, torch's, numpy's and Python's, at a key."""
+    torch.manual_seed(key)
+    np.random.seed(key % 2**32)
+    random.seed(key)
 
 
 def hash_name(name: str) -> int:

@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,9 +79,13 @@ class Run:
 
     @property
     def experiment(self) -> Experiment:
+        return self.changed(())
+
+    def changed(self, overrides: Sequence[str]) -> Experiment:
+        """Its experiment with some values changed, `a.b=value` each."""
         from mmseq.config.load import load_config
 
-        return load_config(self.path / "config.resolved.yaml", (), self.plugins, import_plugins=False)
+        return load_config(self.path / "config.resolved.yaml", overrides, self.plugins, import_plugins=False)
 
     def command(self, verb: str) -> str:
         """The command line of a verb on this run, as it can be typed."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -88,3 +94,44 @@ def toy_run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> mmseq.Run:
     folder = tmp_path_factory.mktemp("runs")
     experiment = mmseq.load_config(toy, [f"data.store={folder / 'stores'}"])
     return mmseq.train(experiment, output=folder)
+
+
+class Ended(NamedTuple):
+    """What a process left behind."""
+
+    out: str
+    err: str
+    code: int
+
+
+@pytest.fixture
+def in_processes(tmp_path: Path) -> Callable[..., list[Ended]]:
+    """Runs Python code, or a list of `mmseq` arguments, in several processes that find one another."""
+
+    def run(work: str | list[str], n: int, limit: float = 120) -> list[Ended]:
+        with socket.socket() as tried:
+            tried.bind(("127.0.0.1", 0))
+            port = tried.getsockname()[1]
+        command = ["-c", work] if isinstance(work, str) else ["-m", "mmseq", *work]
+        started = []
+        for rank in range(n):
+            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
+            told = {**place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, *command],
+                    cwd=tmp_path,
+                    text=True,
+                    env=os.environ | {name: str(value) for name, value in told.items()},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
+        try:
+            said = [process.communicate(timeout=limit) for process in started]
+        finally:
+            for process in started:
+                process.kill()
+        return [Ended(*said, process.returncode) for said, process in zip(said, started, strict=True)]
+
+    return run

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
+from mmseq.processes import ALONE, Processes
 from mmseq.random import hash_key
 
 if TYPE_CHECKING:
@@ -67,14 +68,22 @@ def evaluation_loader(
     size: int = EVALUATION_BATCH,
     workers: int = 0,
     window: int | None = None,
+    processes: Processes = ALONE,
 ) -> DataLoader:
-    """Each sample once, those of like length together; long ones window after window."""
+    """Each sample once in one of the processes, those of like length together; long ones window after window.
+
+    The batches are the same whatever the number of processes, which take turns.
+    """
     lengths = assembler.store.lengths
     order = samples[np.argsort(lengths[samples], kind="stable")]
+    batches = [order[i : i + size] for i in range(0, len(order), size)]
+    mine = batches[processes.rank :: processes.size]
+    if processes.size > 1 and not mine:  # to have no batch at all would be to take no part
+        mine = [order[:0]]
     micros = [
         Micro(0, batch, window=part)
-        for batch in (order[i : i + size] for i in range(0, len(order), size))
-        for part in windows(int(lengths[batch].max()), window)
+        for batch in mine
+        for part in windows(int(lengths[batch].max(initial=0)), window)
     ]
     return loader(Micros(assembler, micros, None), workers)
 

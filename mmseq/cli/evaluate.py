@@ -28,15 +28,17 @@ def command(
 
     from mmseq.inference.early import evaluate_early
     from mmseq.inference.evaluate import evaluate
+    from mmseq.processes import leads
     from mmseq.run import Run
     from mmseq.training.tables import early_table, result_table
 
     opened = Run(run, plugins=plugin)
     if early:
-        Console(width=160).print(early_table(evaluate_early(opened, split.value), split.value))
-        print(f"written: metrics/{split.value}-early.json in {opened.path}")
-        return
-    report = evaluate(opened, split.value)
-    console = Console()
-    console.print(result_table(report, split.value))
-    print(f"written: metrics/{split.value}.json and predictions/{split.value}.parquet in {opened.path}")
+        table = early_table(evaluate_early(opened, split.value), split.value)
+        written = f"metrics/{split.value}-early.json"
+    else:
+        table = result_table(evaluate(opened, split.value), split.value)
+        written = f"metrics/{split.value}.json and predictions/{split.value}.parquet"
+    if leads():
+        Console(width=160 if early else None).print(table)
+        print(f"written: {written} in {opened.path}")

@@ -64,7 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except MmseqError as error:
-        print(error, file=sys.stderr)
+        if str(error):  # else another process has told it
+            print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as error:
         return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)

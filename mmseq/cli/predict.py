@@ -27,10 +27,13 @@ def command(
     Example: mmseq predict runs/flights --input data/flights --output predictions.csv
     """
     from mmseq.inference.predict import check_ending, predict, write_table
+    from mmseq.processes import leads
 
     check_ending(output)
     model = open_model(run, plugin)
     predictions = predict(model, input, every_step=every_step)
+    if not leads():
+        return
     write_table(predictions.table, output)
     print(f"{predictions.table.num_rows} rows written to {output}")
     for line in predictions.notes():

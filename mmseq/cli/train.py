@@ -23,6 +23,10 @@ def command(
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option("--from", metavar="CHECKPOINT", help="With --resume: go on from an earlier checkpoint."),
+    ] = None,
 ) -> None:
     """Train a model, and leave everything in a new folder below --output.
 
@@ -30,8 +34,8 @@ def command(
     """
     if (config is None) == (resume is None):
         raise ConfigError("train: needs one of --config FILE and --resume RUN; give one of them")
-    if resume is not None and override:
-        raise ConfigError("train --resume: a run goes on as it began; leave --set out, or start a new run")
+    if resume is None and checkpoint is not None:
+        raise ConfigError("train --from: names a checkpoint of the run to go on with; give --resume RUN too")
     if resume is not None and output is not None:
         raise ConfigError("train --resume: a run goes on where it is; leave --output out")
     from rich.console import Console
@@ -42,7 +46,7 @@ def command(
 
     if resume is not None:
         run = Run(resume, plugins=plugin)
-        train(run.experiment, resume=run, console=Console())
+        train(run.changed(override), resume=run, checkpoint=checkpoint, console=Console())
     elif config is not None:
         experiment = load_config(config, override, plugin)
         with telling_places(config, override):

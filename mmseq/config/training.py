@@ -41,6 +41,28 @@ class OptimizerConfig(Section):
     warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps over which the rate rises")
 
 
+class CheckpointConfig(Section):
+    """When training is written down, so that it can go on from there."""
+
+    minutes: float = Field(0.5, gt=0, description="time between checkpoints, about")
+    steps: PositiveInt | None = Field(
+        None, description="optimizer steps between checkpoints, beside `minutes`; null: by time alone"
+    )
+    keep: int = Field(2, ge=1, description="the latest ones that stay; the best epoch's stays beside them")
+
+
+class GuardConfig(Section):
+    """What becomes of a step whose numbers are bad: it is not taken."""
+
+    in_a_row: PositiveInt = Field(3, description="bad steps one after another that end training")
+    spike: float | None = Field(
+        None,
+        gt=1,
+        description="a loss that lies above the running mean by so many mean deviations is a bad step; "
+        "null: only one that is not finite",
+    )
+
+
 class TrainingConfig(Section):
     """How the model is trained."""
 
@@ -74,9 +96,20 @@ class TrainingConfig(Section):
         "32-true", description="numbers of weights and arithmetic; mixed: weights in 32 bits, layers in 16"
     )
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="what computes")
-    devices: Literal[1] = Field(1, description="processes, one a device; only one so far")
-    threads: PositiveInt | None = Field(None, description="CPU threads; null: as torch chooses")
+    devices: PositiveInt | None = Field(
+        None,
+        description="processes on each machine, one a device; null: one, or as many as a launcher started",
+    )
+    nodes: PositiveInt = Field(
+        1, description="machines; for more than one, start the run on each by torchrun or srun"
+    )
+    strategy: Literal["ddp"] = Field("ddp", description="how several processes train one model")
+    threads: PositiveInt | None = Field(
+        None, description="CPU threads of a process; null: as torch chooses, or an equal part of the cores"
+    )
     workers: int = Field(
         0, ge=0, description="processes that assemble batches; 0 is fastest for small inputs"
     )
+    checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="when training is written down")
+    guard: GuardConfig = Field(GuardConfig(), description="what becomes of bad numbers")
     log_every: PositiveInt = Field(10, description="steps between rows of metrics.csv")

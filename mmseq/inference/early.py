@@ -17,6 +17,7 @@ from mmseq.errors import ConfigError
 from mmseq.inference.evaluate import split_of
 from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import reading
+from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run
 
 if TYPE_CHECKING:
@@ -43,15 +44,21 @@ def evaluate_early(
     Raises:
         ConfigError: the split has no sample, no task is of whole samples, or the core looks ahead.
     """
-    model, store, samples = split_of(run, split, data)
-    report = early_model(model, store, samples, shares)
-    run.write_report(f"{split}-early", report)
+    with together() as processes:
+        model, store, samples = processes.first(lambda: split_of(run, split, data))
+        report = early_model(model, store, samples, shares, processes)
+        if processes.leads:
+            run.write_report(f"{split}-early", report)
     return report
 
 
 @torch.inference_mode()
 def early_model(
-    model: Model, store: Store, samples: np.ndarray, shares: Sequence[float] = SHARES
+    model: Model,
+    store: Store,
+    samples: np.ndarray,
+    shares: Sequence[float] = SHARES,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """By share, what `evaluate_model` gives; see `evaluate_early`."""
     if not model.core.causal:
@@ -64,9 +71,10 @@ def early_model(
         raise ConfigError("tasks: every one predicts at steps; only labels of whole samples can be early")
     model.eval()
     inputs, labels = Assembler(store, model, tasks=[]), Assembler(store, model, tasks=list(heads))
-    scores = {share: Evaluator(heads) for share in shares}
+    scores = {share: Evaluator(heads, processes=processes) for share in shares}
     place, carried = {id: i for i, id in enumerate(store.ids.tolist())}, Carried()
-    for batch in evaluation_loader(inputs, samples, window=model.experiment.training.window):
+    window = model.experiment.training.window
+    for batch in evaluation_loader(inputs, samples, window=window, processes=processes):
         members = np.array([place[id] for id in batch.ids])
         if not batch.begin:  # the labels of the windows to come, too
             targets = labels.labels(members)

@@ -14,6 +14,7 @@ from mmseq.data import prepare
 from mmseq.errors import ConfigError
 from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import predict_stored
+from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run
 from mmseq.split import listed_samples
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 def evaluate(run: Run, split: str, data: Any = None) -> dict[str, Any]:
     """Evaluates a run's model on a split; keeps metrics and predictions in the run's folder.
 
+    Under torchrun or srun, every process makes this call, and takes its share of the samples.
+
     Args:
         run: a finished run.
         split: train, validation or test.
@@ -34,12 +37,21 @@ def evaluate(run: Run, split: str, data: Any = None) -> dict[str, Any]:
         ConfigError: the split has no sample.
         DataError: samples of the run are gone from the data.
     """
-    model, store, samples = split_of(run, split, data)
-    report = evaluate_model(model, store, samples)
-    run.write_report(split, report)
-    predictions = predict_stored(model, store, samples)
-    run.write_predictions(split, predictions.table)
-    predictions.warn()
+    with together() as processes:
+        model, store, samples = processes.first(lambda: split_of(run, split, data))
+        return score(run, model, store, samples, split, processes)
+
+
+def score(
+    run: Run, model: Model, store: Store, samples: np.ndarray, split: str, processes: Processes = ALONE
+) -> dict[str, Any]:
+    """Metrics of a model on samples; the leader keeps them, and the predictions, in the run's folder."""
+    report = evaluate_model(model, store, samples, processes)
+    predictions = predict_stored(model, store, samples, processes=processes)
+    if processes.leads:
+        run.write_report(split, report)
+        run.write_predictions(split, predictions.table)
+        predictions.warn()
     return report
 
 
@@ -54,14 +66,16 @@ def split_of(run: Run, split: str, data: Any = None) -> tuple[Model, Store, np.n
 
 
 @torch.inference_mode()
-def evaluate_model(model: Model, store: Store, samples: np.ndarray) -> dict[str, Any]:
+def evaluate_model(
+    model: Model, store: Store, samples: np.ndarray, processes: Processes = ALONE
+) -> dict[str, Any]:
     """Metrics of every task over samples that each count once; see `Evaluator.compute`."""
     model.eval()
     device = next(model.parameters()).device
     assembler = Assembler(store, model, tasks=list(model.heads), previous=True)
-    evaluator = Evaluator(dict(model.heads.items()))
-    carried = Carried()
-    for batch in evaluation_loader(assembler, samples, window=model.experiment.training.window):
+    evaluator = Evaluator(dict(model.heads.items()), processes=processes)
+    carried, window = Carried(), model.experiment.training.window
+    for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
         parameters = carried.run(model, batch.to(device))
         evaluator.update({t: p.cpu() for t, p in parameters.items()}, batch.targets)
     return evaluator.compute()

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed
+from torch import Tensor
 from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import Head
+from mmseq.processes import ALONE, Processes
 
 
 class WeightedLoss(Metric):
@@ -56,6 +57,10 @@ class TaskScore:
         if self.baseline:
             self.head.score(self.baseline, self.head.baseline(target), target)
 
+    def scores(self) -> list[Metric]:
+        """All metrics, which hold sums or lists that those of another process can be added to."""
+        return [self.loss, *self.metrics.values(), *self.baseline.values()]
+
     def compute(self) -> dict[str, Any]:
         loss, labels = _value(self.loss)
         return {
@@ -67,16 +72,20 @@ class TaskScore:
 
 
 class Evaluator:
-    """Running scores of every task, over batches and, where they are set up, over processes.
+    """Running scores of every task, over batches and over processes.
 
-    A task without any label scores NaN. Every process has to call `compute`.
+    A task without any label scores NaN. Every process has to call `compute`, and gets the same.
 
     Args:
         heads: by task, as they are when the predictions are made.
         with_baseline: score the baselines too.
+        processes: that score a share of the samples each.
     """
 
-    def __init__(self, heads: Mapping[str, Head], *, with_baseline: bool = True) -> None:
+    def __init__(
+        self, heads: Mapping[str, Head], *, with_baseline: bool = True, processes: Processes = ALONE
+    ) -> None:
+        self.processes = processes
         self.tasks = {name: TaskScore(head, with_baseline) for name, head in heads.items()}
 
     @torch.no_grad()
@@ -87,7 +96,18 @@ class Evaluator:
 
     def compute(self) -> dict[str, dict[str, Any]]:
         """By task: `metrics` and the same of the `baseline`, the number of `labels`, the mean `loss`."""
-        return {name: task.compute() for name, task in self.tasks.items()}
+        # Not torchmetrics' own way, in which all wait for ever for a process that scored nothing.
+        mine = [[dict(metric.metric_state) for metric in task.scores()] for task in self.tasks.values()]
+        for others in self.processes.gather(mine)[1:]:
+            for task, states in zip(self.tasks.values(), others, strict=True):
+                for metric, state in zip(task.scores(), states, strict=True):
+                    metric._reduce_states(state)
+        report = None
+        if self.processes.leads:
+            report = {name: task.compute() for name, task in self.tasks.items()}
+        told = self.processes.tell(report)
+        assert told is not None
+        return told
 
 
 def _in_float64(metrics: dict[str, Metric]) -> dict[str, Metric]:
@@ -95,8 +115,7 @@ def _in_float64(metrics: dict[str, Metric]) -> dict[str, Metric]:
 
 
 def _value(metric: Metric) -> Any:
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "nccl":
-        metric = metric.to("cuda")  # nccl gathers nothing from the CPU
+    metric._to_sync = False  # `Evaluator.compute` has brought them together already
     with warnings.catch_warnings():
         # A metric that was never updated is a task without labels, whose value is NaN.
         warnings.filterwarnings("ignore", message="The ``compute`` method of metric", category=UserWarning)

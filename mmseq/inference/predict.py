@@ -28,6 +28,7 @@ from mmseq.batch.loader import evaluation_loader
 from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
+from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run
 from mmseq.state import State
 from mmseq.store.clock import moments
@@ -74,12 +75,16 @@ def unknown_notes(unknown: Mapping[str, int]) -> list[str]:
 
 
 def predict(model: Model | Run, samples: Any, *, every_step: bool = False) -> Predictions:
-    """Predictions of a model, or of a run's, for raw samples that no store holds yet; see `Model.predict`."""
+    """Predictions of a model, or of a run's, for raw samples that no store holds yet; see `Model.predict`.
+
+    Under torchrun or srun every process makes this call; the leader gets them all.
+    """
     if isinstance(model, Run):
         model = model.model()
-    with tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
+    with together() as processes, tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
         store = prepare_inputs(model, samples, Path(folder))
-        predictions = predict_stored(model, store, np.arange(len(store.ids)), every_step=every_step)
+        everyone = np.arange(len(store.ids))
+        predictions = predict_stored(model, store, everyone, every_step=every_step, processes=processes)
         predictions.strays = strays(store)
         return predictions
 
@@ -92,9 +97,16 @@ def strays(store: Store) -> dict[str, int]:
 
 @torch.inference_mode()
 def predict_stored(
-    model: Model, store: Store, samples: np.ndarray, *, every_step: bool = False
+    model: Model,
+    store: Store,
+    samples: np.ndarray,
+    *,
+    every_step: bool = False,
+    processes: Processes = ALONE,
 ) -> Predictions:
     """Predictions for samples of a store, in the order given: one row a sample, or one a step.
+
+    Of several processes, the leader has them all; the others have none.
 
     Raises:
         ConfigError: a task of whole samples is to be read at each step, and the core looks at later ones.
@@ -109,7 +121,8 @@ def predict_stored(
     assembler = Assembler(store, model, tasks=[])
     rows, unknown, carried = [], Counter[str](), Carried()
     length = dict(zip(store.ids[samples].tolist(), store.lengths[samples].tolist(), strict=True))
-    for batch in evaluation_loader(assembler, samples, window=model.experiment.training.window):
+    window = model.experiment.training.window
+    for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
         # Of static ones only once: every window has them.
         new = {name: e for name, e in batch.events.items() if not (batch.begin and name in model.static)}
         unknown.update(model.unknown(new))
@@ -119,7 +132,9 @@ def predict_stored(
         parameters = carried.run(reading(model, at), batch)
         at = timeline.last if at is None else at
         rows.append(_columns(model, batch.ids, timeline.sample[at], timeline.time[at], parameters))
-    return Predictions(_table(rows, store, samples), unknown)
+    parts = processes.gather((rows, unknown))
+    rows = [row for theirs, _ in parts for row in theirs]
+    return Predictions(_table(rows, store, samples), sum((u for _, u in parts), Counter[str]()))
 
 
 def reading(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from mmseq.bundle import dump_json, read_folder, write_folder
 from mmseq.carried import Rows
 from mmseq.tensors import dump_tensors, parse_tensors
+from mmseq.training.guard import Guard
 
-SCHEMA = "mmseq checkpoint 2"
+SCHEMA = "mmseq checkpoint 3"
 
 
 @dataclass
@@ -27,6 +28,9 @@ class Progress:
         stale: epochs since the best.
         done: training has ended.
         data: fingerprint of the store that is trained on.
+        experiment: digest of what is trained; see `mmseq.training.resume.identity`.
+        loss, n_losses: sum of the losses of this epoch's steps, and how many were taken.
+        guard: what it knows of the losses, and of steps that were not taken.
     """
 
     step: int = 0
@@ -34,6 +38,10 @@ class Progress:
     stale: int = 0
     done: bool = False
     data: str = ""
+    experiment: str = ""
+    loss: float = 0.0
+    n_losses: int = 0
+    guard: Guard = field(default_factory=Guard)
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(
         parse_tensors(files["weights.safetensors"]),
         parse_tensors(files["optimizer.safetensors"]),
-        Progress(**json.loads(files["progress.json"])),
+        _progress(json.loads(files["progress.json"])),
         json.loads(files["facts.json"]),
         {id: {path: value[i : i + 1] for path, value in carried.items()} for i, id in enumerate(ids)},
     )
+
+
+def _progress(told: dict[str, Any]) -> Progress:
+    return Progress(**{**told, "guard": Guard(**told["guard"])})
 
 
 def moments_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import Micro, Micros, evaluation_loader, loader, windows
 from mmseq.batch.order import Order
 from mmseq.config.training import TrainingConfig
+from mmseq.processes import ALONE, Processes
 from mmseq.store import Window
 
 
@@ -25,6 +26,7 @@ class Feed(pl.LightningDataModule):
         config: the training section.
         seed: of the run.
         step: optimizer steps that were taken before.
+        processes: that share each global batch, this one's part of which is drawn.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Feed(pl.LightningDataModule):
         config: TrainingConfig,
         seed: int,
         step: int,
+        processes: Processes = ALONE,
     ) -> None:
         super().__init__()
+        self.processes = processes
         self.assembler, self.order, self.validation = assembler, order, validation
         self.config, self.seed = config, seed
         sizes = [self._n_steps(epoch) for epoch in range(config.epochs)]
@@ -67,13 +71,15 @@ class Feed(pl.LightningDataModule):
         skipped = int(self.first_steps[epoch])
         if epoch == self.first_epoch:
             skipped += self.skipped
+        each = self.config.accumulation
+        parts, first_part = each * self.processes.size, each * self.processes.rank
+        mine = range(first_part, first_part + each)
         step, micros = int(self.first_steps[epoch]), []
         for samples in self.order.epoch(epoch):
             first = step
             for window in self._windows(samples):
                 if step >= skipped:
-                    parts = self.config.accumulation
-                    micros += [Micro(first, samples, part, parts, window) for part in range(parts)]
+                    micros += [Micro(first, samples, part, parts, window) for part in mine]
                 step += 1
         return loader(Micros(self.assembler, micros, self.seed), self.config.workers)
 
@@ -81,4 +87,6 @@ class Feed(pl.LightningDataModule):
         if not len(self.validation):
             return []
         workers, window = self.config.workers, self.config.window
-        return evaluation_loader(self.assembler, self.validation, workers=workers, window=window)
+        return evaluation_loader(
+            self.assembler, self.validation, workers=workers, window=window, processes=self.processes
+        )

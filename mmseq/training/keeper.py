@@ -3,64 +3,65 @@
 from __future__ import annotations
 
 import math
-import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from types import FrameType
 from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mmseq.errors import Interrupted
+from mmseq.carried import Rows
+from mmseq.config.training import TrainingConfig
+from mmseq.errors import Interrupted, NumericError
+from mmseq.processes import ALONE, Processes
 from mmseq.run import Run
-from mmseq.training.checkpoint import Checkpoint, Progress, moments_of, save_checkpoint
+from mmseq.training.checkpoint import Checkpoint, Progress, moments_of
+from mmseq.training.checkpoints import Checkpoints
 from mmseq.training.module import TrainingModule
+from mmseq.training.signals import STOPS, StopSignal
 
-LAST, BEST = "checkpoints/last", "checkpoints/best"
 _VANISHED, _EXPLODED = 1e-7, 100.0
 
 
 class Keeper(pl.Callback):
-    """Keeps a run's records.
+    """Keeps a run's records. All processes decide alike; the leader writes and prints.
 
     Args:
         run: where they go.
         progress: how far training came; kept up to date.
+        checkpoints: where those go.
+        config: the training section.
         monitor: reads the value that picks the best epoch off a validation report.
         direction: whether more of it is better.
-        patience: epochs without a better one before training ends; None: never.
-        log_every: steps between rows of metrics.csv.
         first_epoch: epochs that were finished before.
         say: prints a line.
-        save_every: seconds between checkpoints; one is written after the step at which it is due.
+        processes: that train together.
     """
 
     def __init__(
         self,
         run: Run,
         progress: Progress,
+        checkpoints: Checkpoints,
+        config: TrainingConfig,
         *,
         monitor: Callable[[dict[str, Any]], float],
         direction: Literal["max", "min"],
-        patience: int | None,
-        log_every: int,
         first_epoch: int,
         say: Callable[[str], None],
-        save_every: float = 30.0,
+        processes: Processes = ALONE,
     ) -> None:
-        self.run, self.progress = run, progress
-        self.monitor, self.direction, self.patience = monitor, direction, patience
-        self.log_every, self.first_epoch, self.say = log_every, first_epoch, say
-        self.save_every, self.saved_at = save_every, time.monotonic()
+        self.run, self.progress, self.checkpoints, self.config = run, progress, checkpoints, config
+        self.monitor, self.direction = monitor, direction
+        self.first_epoch, self.say, self.processes = first_epoch, say, processes
+        self.saved_at, self.saved_step = time.monotonic(), progress.step
         self.best: Checkpoint | None = None  # not on disk yet
-        self.stop_signal: int | None = None
+        self.stop = StopSignal()
         self.norms: list[Tensor] = []
-        self.losses: list[Tensor] = []
+        self.loss = torch.tensor(progress.loss, dtype=torch.float64)
         self.report: dict[str, Any] | None = None
 
     def epoch(self, trainer: pl.Trainer) -> int:
@@ -71,20 +72,32 @@ class Keeper(pl.Callback):
         if module.step == self.progress.step:
             return  # a micro-batch inside a step
         self.progress.step = module.step
-        if module.losses:  # else no label was there to learn from
-            self.losses.append(module.loss)
-            self.norms.append(module.gradient_norm)
-        if module.losses and module.step % self.log_every == 0:
-            lr = trainer.optimizers[0].param_groups[0]["lr"]
-            self._log_step(module, self.epoch(trainer), lr)
-        if self.stop_signal is not None and not trainer.is_last_batch:  # an epoch's end is validated first
+        if module.fault is not None:
+            self._skip(module.fault)
+        elif module.losses:  # else no label was there to learn from
+            self._take(trainer, module)
+        due = self._agree_what_is_due()
+        if trainer.is_last_batch:
+            return  # an epoch's end is validated first
+        if due or self.stop.number is not None:
             self._save(trainer, module)
-            self._stop(self.stop_signal, module)
-        if self._is_due() and not trainer.is_last_batch:
-            self._save(trainer, module)
+        if self.stop.number is not None:
+            self._stop(self.stop.number, module)
+
+    def _agree_what_is_due(self) -> bool:
+        """Whether a checkpoint is; and a signal that came to one process has come to all."""
+        asked = [self.stop.number == number for number in STOPS]
+        *asked, due = self.processes.any(*asked, self.processes.leads and self._is_due())
+        for number, came in zip(STOPS, asked, strict=True):
+            if came:
+                self.stop.number = number
+        return due
 
     def _is_due(self) -> bool:
-        return time.monotonic() - self.saved_at >= self.save_every
+        every = self.config.checkpoint
+        if every.steps is not None and self.progress.step - self.saved_step >= every.steps:
+            return True
+        return time.monotonic() - self.saved_at >= 60 * every.minutes
 
     def _stop(self, number: int, module: TrainingModule) -> NoReturn:
         raise Interrupted(
@@ -93,10 +106,25 @@ class Keeper(pl.Callback):
             number,
         )
 
-    def _log_step(self, module: TrainingModule, epoch: int, lr: float) -> None:
-        values = {task: {"loss": float(loss)} for task, loss in module.losses.items()}
-        total = {"loss": float(module.loss), "gradient_norm": float(module.gradient_norm), "lr": lr}
-        self.run.add_metrics(module.step, epoch, "train", {"": total, **values})
+    def _take(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        self.loss = self.loss.to(module.loss.device) + module.loss.double()
+        self.progress.n_losses += 1
+        self.norms.append(module.gradient_norm)
+        if module.step % self.config.log_every == 0:
+            values = {task: {"loss": float(loss)} for task, loss in module.losses.items()}
+            lr = trainer.optimizers[0].param_groups[0]["lr"]
+            total = {"loss": float(module.loss), "gradient_norm": float(module.gradient_norm), "lr": lr}
+            self._write_metrics(trainer, module, "train", {"": total, **values})
+
+    def _skip(self, fault: str) -> None:
+        """Tells of a step that was not taken. Raises NumericError where it is one too many in a row."""
+        guard = self.progress.guard
+        self._tell(f"warning: {fault}; the step was not taken ({guard.skipped} so far)")
+        if guard.in_a_row >= self.config.guard.in_a_row:
+            raise NumericError(
+                f"{fault}; {guard.in_a_row} bad steps in a row end training (training.guard.in_a_row); the "
+                "last checkpoint is from before them; lower training.optimizer.lr, or check these samples"
+            )
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         self.report = report = module.evaluator.compute()
@@ -108,28 +136,29 @@ class Keeper(pl.Callback):
             self.best = _copied(self._checkpoint(trainer, module))
         else:
             self.progress.stale += 1
-            if self.patience is not None and self.progress.stale >= self.patience:
+            if self.config.patience is not None and self.progress.stale >= self.config.patience:
                 trainer.should_stop = True
         metrics = {task: {"loss": r["loss"], **r["metrics"]} for task, r in report.items()}
-        self.run.add_metrics(module.step, self.epoch(trainer), "validation", metrics)
+        self._write_metrics(trainer, module, "validation", metrics)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         epoch = self.epoch(trainer)
         self._warn_of_gradients(epoch)
+        n = self.progress.n_losses
+        loss = float(self.loss) / n if n else math.nan
+        self.loss, self.progress.n_losses = torch.zeros_like(self.loss), 0
         self.progress.done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        if self._is_due() or self.progress.done or self.stop_signal is not None:
+        due = self._agree_what_is_due()
+        if due or self.progress.done or self.stop.number is not None:
             self._save(trainer, module)
-        loss = float(torch.stack(self.losses).mean()) if self.losses else math.nan
-        self.losses = []
         line = f"epoch {epoch + 1}  step {module.step}  loss {loss:.4f}"
         if self.report is not None:
             best = "none yet" if self.progress.best is None else f"best {self.progress.best:.4f}"
             line += f"  monitor {self.monitor(self.report):.4f}"
             line += "  (best)" if self.progress.stale == 0 else f"  ({best})"
-        self.run.log(line)
-        self.say(line)
-        if self.stop_signal is not None and not self.progress.done:
-            self._stop(self.stop_signal, module)
+        self._tell(line)
+        if self.stop.number is not None and not self.progress.done:
+            self._stop(self.stop.number, module)
 
     def _warn_of_gradients(self, epoch: int) -> None:
         norms, self.norms = [float(norm) for norm in self.norms], []
@@ -144,46 +173,41 @@ class Keeper(pl.Callback):
         elif max(norms) > _EXPLODED * max(middle, _VANISHED):
             problem = f"gradients explode (norm {max(norms):.1e}, median {middle:.1e}): lower lr or clip"
         if problem:
-            self.run.log(f"epoch {epoch + 1}  warning: {problem}")
-            self.say(f"warning: {problem}")
+            self._tell(f"warning: {problem}", f"epoch {epoch + 1}  ")
+
+    def _tell(self, line: str, where: str = "") -> None:
+        if self.processes.leads:
+            self.run.log(where + line)
+            self.say(line)
+
+    def _write_metrics(
+        self, trainer: pl.Trainer, module: TrainingModule, split: str, values: dict[str, dict[str, float]]
+    ) -> None:
+        if self.processes.leads:
+            self.run.add_metrics(module.step, self.epoch(trainer), split, values)
 
     def _checkpoint(self, trainer: pl.Trainer, module: Any) -> Checkpoint:
+        self.progress.loss = float(self.loss)
+        carried: Rows = {}
+        for states in self.processes.gather(module.carried.states):
+            carried |= states
         return Checkpoint(
             module.state_dict(),
             moments_of(trainer.optimizers[0]),
             self.progress,
             module.model.facts.to_json(),
-            module.carried.states,
+            carried,
         )
 
     def _save(self, trainer: pl.Trainer, module: Any) -> None:
         """Writes where training stands, after the best epoch where that is another than on disk."""
-        if self.best is not None:
-            save_checkpoint(self.run.path / BEST, self.best)
-            self.best = None
-        save_checkpoint(self.run.path / LAST, self._checkpoint(trainer, module))
-        self.saved_at = time.monotonic()
-
-    @contextmanager
-    def stopping_when_asked(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end training after the step in progress; a second one ends at once."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if self.stop_signal is not None:
-                signal.signal(number, signal.SIG_DFL)
-                signal.raise_signal(number)
-            self.stop_signal = number
-
-        try:
-            before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not in the main thread, where signals do not arrive
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        checkpoint = self._checkpoint(trainer, module)
+        if self.processes.leads:
+            if self.best is not None:
+                self.checkpoints.save_best(self.best)
+            self.checkpoints.save(checkpoint)
+        self.best = None
+        self.saved_at, self.saved_step = time.monotonic(), self.progress.step
 
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:
@@ -192,6 +216,6 @@ def _copied(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint,
         weights={name: value.detach().to("cpu", copy=True) for name, value in checkpoint.weights.items()},
         moments={name: value.detach().to("cpu", copy=True) for name, value in checkpoint.moments.items()},
-        progress=replace(checkpoint.progress),
+        progress=replace(checkpoint.progress, guard=replace(checkpoint.progress.guard)),
         carried=dict(checkpoint.carried),
     )

@@ -14,10 +14,14 @@ from mmseq.balancers import Balancer
 from mmseq.batch import Batch
 from mmseq.carried import Carried
 from mmseq.config.experiment import OptimizerConfig, TrainingConfig
-from mmseq.errors import NumericError
 from mmseq.inference.evaluator import Evaluator
 from mmseq.model import Model
+from mmseq.processes import ALONE, Processes
+from mmseq.random import hash_key, seed_globals
+from mmseq.state import State
 from mmseq.training.checkpoint import Checkpoint, restore_optimizer
+from mmseq.training.diagnose import diagnose, merged
+from mmseq.training.guard import Guard
 from mmseq.training.schedule import rate
 
 
@@ -31,6 +35,14 @@ class TrainingModule(pl.LightningModule):
         total_steps: optimizer steps of the whole run.
         first_step: optimizer steps that were taken before.
         saved: where they were taken to; None: nowhere yet.
+        guard: what it knows of the losses so far; kept up to date.
+        seed: of the run.
+        processes: that train together.
+
+    Attributes:
+        losses, loss: of the optimizer step in progress, summed over micro-batches and, once its gradient is
+            there, over processes.
+        fault: why that step was not taken; None: it was.
     """
 
     def __init__(
@@ -41,20 +53,25 @@ class TrainingModule(pl.LightningModule):
         total_steps: int,
         first_step: int = 0,
         saved: Checkpoint | None = None,
+        *,
+        guard: Guard | None = None,
+        seed: int = 0,
+        processes: Processes = ALONE,
     ) -> None:
         super().__init__()
         self.model, self.balancer = model, balancer
         self.config, self.total_steps, self.first_step = config, total_steps, first_step
+        self.guard, self.seed, self.processes = guard or Guard(), seed, processes
         self.moments = None if saved is None else saved.moments
-        self.carried, self.validated = Carried(), Carried()
+        self.carried, self.validated = Carried(saved.carried if saved else None), Carried()
         if saved is not None:
             self.load_state_dict(saved.weights)
-            self.carried.states = dict(saved.carried)
         self.evaluator = Evaluator(dict(model.heads.items()))
         self.losses: dict[str, Tensor] = {}
         self.loss = torch.zeros(())
         self.gradient_norm = torch.zeros(())
-        self.ids: list[str] = []
+        self.fault: str | None = None
+        self.micros: list[tuple[Batch, State | None]] = []
 
     @property
     def step(self) -> int:
@@ -70,20 +87,22 @@ class TrainingModule(pl.LightningModule):
             return carried.run(self.model, batch)
 
     def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""] | None:
-        self.ids.extend(batch.ids)
+        self.micros.append((batch, None))  # told of where it does not fit into memory
         if not any(batch.weights.values()):  # as in a window before the first label: no step is taken
             with torch.no_grad():
                 self(batch)
             return None
         parameters = self(batch)
+        self.micros[-1] = (batch, self.carried.before)
         losses = {
             task: head.loss_sum(parameters[task], batch.targets[task]) / (batch.weights[task] or 1.0)
             for task, head in self.model.heads.items()
         }
         loss = self.balancer(losses, batch.weights, batch.share)
         self._note(losses, loss, batch)
-        # Lightning divides by the micro-batches of a step; these losses are parts of a sum already.
-        return loss * self.config.accumulation
+        # Lightning divides by the micro-batches of a step, and DistributedDataParallel by the processes;
+        # these losses are parts of a sum already.
+        return loss * (self.config.accumulation * self.processes.size)
 
     def _note(self, losses: dict[str, Tensor], loss: Tensor, batch: Batch) -> None:
         """Adds this micro-batch to the step's losses; a task without a label has none."""
@@ -107,22 +126,40 @@ class TrainingModule(pl.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.config.clip or math.inf)
-        if not torch.isfinite(norm):
-            raise NumericError(self._not_finite())
-        self.gradient_norm = norm
+        self.gradient_norm = nn.utils.clip_grad_norm_(parameters, self.config.clip or math.inf)
+        if not self.losses:
+            return
+        if self.processes.size > 1:
+            loss, *losses = self.processes.total(torch.stack([self.loss, *self.losses.values()]))
+            self.loss, self.losses = loss, dict(zip(self.losses, losses, strict=True))
+        self.fault = self._fault()
+        if self.fault is None:
+            if self.config.guard.spike is not None:
+                self.guard.take(float(self.loss))
+            self.guard.in_a_row = 0
+            return
+        self.guard.skip()
+        for parameter in parameters:
+            parameter.grad = None  # which every optimizer passes over, moments and all
 
-    def _not_finite(self) -> str:
-        losses = ", ".join(f"{name} {float(value):.4g}" for name, value in self.losses.items())
-        bad = [name for name, p in self.model.named_parameters() if not _finite(p.grad)]
+    def _fault(self) -> str | None:
+        """Why a step with these losses and this gradient is not to be taken; the same in every process."""
+        if not torch.isfinite(self.gradient_norm + self.loss.to(self.gradient_norm.device)):
+            found = merged(self.processes.gather(diagnose(self.model, self.micros)))
+            losses = ", ".join(f"{name} {float(value):.4g}" for name, value in self.losses.items())
+            return self.processes.tell(
+                f"step {self.step}: needs finite numbers; these are not: {found.told()}; losses: {losses}"
+            )
+        if self.config.guard.spike is None or not self.guard.is_spike(float(self.loss), self.config.guard):
+            return None
         return (
-            f"step {self.step}: the gradient must be finite; it is not in {', '.join(bad[:3])}; "
-            f"losses: {losses}; samples: {', '.join(self.ids[:5])}, …; "
-            "lower training.optimizer.lr, or check these samples' values"
+            f"step {self.step}: the loss {float(self.loss):.4g} is a spike above {self.guard.mean:.4g} ± "
+            f"{self.guard.deviation:.4g} (training.guard.spike {self.config.guard.spike:g})"
         )
 
     def on_validation_epoch_start(self) -> None:
-        self.evaluator = Evaluator(dict(self.model.heads.items()), with_baseline=False)
+        heads = dict(self.model.heads.items())
+        self.evaluator = Evaluator(heads, with_baseline=False, processes=self.processes)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         self.evaluator.update(self(batch), batch.targets)
@@ -132,11 +169,10 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
         if index % self.config.accumulation == 0:
-            self.losses, self.loss, self.ids = {}, torch.zeros((), device=self.device), []
-
-
-def _finite(gradient: Tensor | None) -> bool:
-    return gradient is None or bool(torch.isfinite(gradient).all())
+            self.losses, self.loss, self.micros = {}, torch.zeros((), device=self.device), []
+            self.fault = None
+            # Nothing here draws from them, but a plugin may: a step's numbers depend on the step alone.
+            seed_globals(hash_key(self.seed, self.step, self.processes.rank))
 
 
 def build_optimizer(config: OptimizerConfig, *modules: nn.Module) -> torch.optim.Optimizer:

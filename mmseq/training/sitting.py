@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Int64
+from pytorch_lightning.utilities.seed import isolate_rng
 from rich.console import Console
 
 from mmseq.balancers import balancers
@@ -20,21 +20,26 @@ from mmseq.batch.loader import evaluation_loader
 from mmseq.batch.order import Order
 from mmseq.config.checks import LOSS, MONITOR, no_metric
 from mmseq.config.errors import ConfigProblems, Problem
-from mmseq.config.experiment import Experiment, TrainingConfig
-from mmseq.errors import ConfigError
+from mmseq.config.experiment import Experiment
+from mmseq.errors import ConfigError, MemoryShort
 from mmseq.facts import Facts
 from mmseq.fit import fit, labels
 from mmseq.model import Model
+from mmseq.processes import ALONE, Processes
 from mmseq.random import hash_key
 from mmseq.refused import telling_where
 from mmseq.run import Run
 from mmseq.split import listed_samples, split_samples
 from mmseq.store import Store
-from mmseq.training.checkpoint import Checkpoint, Progress, read_checkpoint
+from mmseq.training.checkpoint import Checkpoint, Progress
+from mmseq.training.checkpoints import Checkpoints
 from mmseq.training.feed import Feed
-from mmseq.training.keeper import BEST, LAST, Keeper
+from mmseq.training.keeper import Keeper
+from mmseq.training.memory import is_out_of_memory, out_of_memory
 from mmseq.training.module import TrainingModule
 from mmseq.training.progress import Bar
+from mmseq.training.resume import identity
+from mmseq.training.trainer import build_trainer
 
 
 class Sitting:
@@ -45,17 +50,26 @@ class Sitting:
         store: its data.
         resume: the run to go on with; None: a new one.
         data: tables in memory, for a source of kind `memory`.
+        processes: that train together.
+        checkpoint: name of the one to go on from; None: the latest.
 
     Raises:
         ConfigError, DataError: config or data break a rule.
+        CheckpointError: the checkpoint is not whole.
     """
 
     def __init__(
-        self, experiment: Experiment, store: Store, resume: Run | None = None, data: Any = None
+        self,
+        experiment: Experiment,
+        store: Store,
+        resume: Run | None = None,
+        data: Any = None,
+        *,
+        processes: Processes = ALONE,
+        checkpoint: str | None = None,
     ) -> None:
-        self.experiment, self.store = experiment, store
+        self.experiment, self.store, self.processes = experiment, store, processes
         self.config = experiment.training
-        self.device = _device(self.config)
         self.splits = (
             split_samples(experiment.data.split, store)
             if resume is None
@@ -63,11 +77,11 @@ class Sitting:
         )
         self.saved: Checkpoint | None = None
         if resume is None:
-            self.progress = Progress(data=store.manifest.fingerprint)
+            self.progress = Progress(data=store.manifest.fingerprint, experiment=identity(experiment))
             facts = fit(experiment, store, self.splits["train"], data)
         else:
-            _check_unfinished(resume)
-            self.saved = read_checkpoint(resume.path / LAST)
+            kept = self.checkpoints(resume)
+            self.saved = kept.latest() if checkpoint is None else kept.go_back(checkpoint)
             self.progress = self.saved.progress
             if self.progress.data != store.manifest.fingerprint:
                 raise ConfigError(
@@ -85,35 +99,53 @@ class Sitting:
         self.monitor, self.direction = monitored(experiment, self.model)
         check_validation(experiment, self.model, store, self.splits["validation"])
 
+    def checkpoints(self, run: Run) -> Checkpoints:
+        """Those of a run of this experiment."""
+        keep, resume = self.config.checkpoint.keep, run.command("train --resume")
+        return Checkpoints(run.path / "checkpoints", identity(self.experiment), keep, resume)
+
+    def begin(self, run: Run) -> None:
+        """Writes a checkpoint of step 0, from which any number of processes can go on."""
+        weights, facts = self.module(self.feed()).state_dict(), self.model.facts.to_json()
+        self.checkpoints(run).save(Checkpoint(weights, {}, self.progress, facts, {}))
+
     def fit(self, run: Run, console: Console, callbacks: Sequence[pl.Callback] = ()) -> None:
         """Trains to the end; the model then has its best weights."""
         feed = self.feed()
         module = self.module(feed)
         if not self.progress.done:  # else it was cut off after the last step, before the model was written
             self._train(module, feed, run, console, callbacks)
+        self.processes.barrier()
         if self.progress.best is not None:
-            module.load_state_dict(read_checkpoint(run.path / BEST).weights)
+            module.load_state_dict(self.checkpoints(run).best().weights)
         self.model.eval()
 
     def _train(
         self, module: TrainingModule, feed: Feed, run: Run, console: Console, callbacks: Sequence[pl.Callback]
     ) -> None:
-        run.drop_metrics_after(self.progress.step)
+        if self.processes.leads:
+            run.drop_metrics_after(self.progress.step)
         bar = Bar(console)
         keeper = Keeper(
             run,
             self.progress,
+            self.checkpoints(run),
+            self.config,
             monitor=self.monitor,
             direction=self.direction,
-            patience=self.config.patience,
-            log_every=self.config.log_every,
             first_epoch=feed.first_epoch,
             say=bar.say,
+            processes=self.processes,
         )
-        trainer = build_trainer(self.config, self.device, feed.first_epoch, [keeper, bar, *callbacks])
-        with warnings.catch_warnings(), keeper.stopping_when_asked():
+        trainer = build_trainer(self.config, feed.first_epoch, [keeper, bar, *callbacks], self.processes)
+        with warnings.catch_warnings(), isolate_rng(), keeper.stop.noting():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
-            trainer.fit(module, datamodule=feed)
+            try:
+                trainer.fit(module, datamodule=feed)
+            except (RuntimeError, MemoryError) as error:
+                if is_out_of_memory(error):
+                    raise MemoryShort(out_of_memory(error, module, run)) from error
+                raise
 
     def module(self, feed: Feed) -> TrainingModule:
         """What the trainer drives, with the weights and moments that training goes on from."""
@@ -125,6 +157,9 @@ class Sitting:
             feed.total_steps,
             self.progress.step,
             self.saved,
+            guard=self.progress.guard,
+            seed=self.experiment.seed,
+            processes=self.processes,
         )
 
     def feed(self) -> Feed:
@@ -135,20 +170,7 @@ class Sitting:
         order = Order(train, lengths, self.experiment.seed, size, batch.steps, batch.bucket)
         assembler = Assembler(self.store, self.model, tasks=list(self.model.heads))
         validation, seed = self.splits["validation"], self.experiment.seed
-        return Feed(assembler, order, validation, self.config, seed, self.progress.step)
-
-
-def _check_unfinished(run: Run) -> None:
-    if (run.path / "model").is_dir():
-        raise ConfigError(
-            f"{run.path}: training has ended already; nothing is left to do: use the run as it is, "
-            "or start another with --config"
-        )
-    if not any((run.path / "checkpoints").glob("*last*")):
-        raise ConfigError(
-            f"{run.path}: needs a checkpoint to go on from; it stopped before its first; start anew with "
-            f"`mmseq train --config {run.path}/config.resolved.yaml`"
-        )
+        return Feed(assembler, order, validation, self.config, seed, self.progress.step, self.processes)
 
 
 def initialise(experiment: Experiment, facts: Facts) -> Model:
@@ -210,30 +232,3 @@ def _weighted(report: dict[str, Any], weights: dict[str, float]) -> float:
     """The validation loss; NaN where no task has a label."""
     losses = [w * report[task]["loss"] for task, w in weights.items() if not math.isnan(report[task]["loss"])]
     return sum(losses) if losses else math.nan
-
-
-def _device(config: TrainingConfig) -> str:
-    if config.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("training.accelerator: gpu needs a CUDA device; torch finds none; use auto or cpu")
-    return "cpu" if config.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
-
-
-def build_trainer(
-    config: TrainingConfig, device: str, first_epoch: int, callbacks: list[pl.Callback]
-) -> pl.Trainer:
-    """Lightning's Trainer, with everything off that a run keeps by itself."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it advertises at each start
-    return pl.Trainer(
-        accelerator="gpu" if device == "cuda" else "cpu",
-        devices=config.devices,
-        max_epochs=config.epochs - first_epoch,
-        accumulate_grad_batches=config.accumulation,
-        callbacks=callbacks,
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )

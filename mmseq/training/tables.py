@@ -14,7 +14,7 @@ from mmseq.store import Store
 from mmseq.store.profile import counted
 
 
-def plan_tables(model: Model, store: Store, splits: Split, device: str) -> list[Table]:
+def plan_tables(model: Model, store: Store, splits: Split, device: str, n_processes: int = 1) -> list[Table]:
     """Inputs, tasks and size of what is about to be trained."""
     train = splits["train"]
     inputs = _table("inputs", "modality", "kind", "events", "per sample", "missing", "remarks")
@@ -35,6 +35,8 @@ def plan_tables(model: Model, store: Store, splits: Split, device: str) -> list[
     n_parameters = sum(p.numel() for p in model.parameters())
     samples = " / ".join(f"{len(splits[name]):,}" for name in splits)
     lengths = store.lengths[train]
+    if n_processes > 1:
+        device = f"{n_processes} × {device}"
     size.add_row(samples, f"{lengths.sum():,}", f"{lengths.max():,}", f"{n_parameters:,}", device)
     return [inputs, tasks, size]
 

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from rich.console import Console
 
 from mmseq.bundle import dump_json
 from mmseq.config.experiment import Experiment
 from mmseq.config.load import load_config
-from mmseq.data import prepare
-from mmseq.inference.evaluate import evaluate
+from mmseq.data import IN_MEMORY, prepare
+from mmseq.errors import ConfigError
+from mmseq.inference.evaluate import score
+from mmseq.launch import end_with_launcher, launch
+from mmseq.processes import launched, together
 from mmseq.run import Run
 from mmseq.split import split_ids
+from mmseq.training.resume import changes, check_same
 from mmseq.training.sitting import Sitting
 from mmseq.training.tables import plan_tables, result_table
+from mmseq.training.trainer import device_of, set_threads
 
 
 def train(
@@ -27,46 +31,135 @@ def train(
     data: Any = None,
     output: Path = Path("runs"),
     resume: Run | None = None,
+    checkpoint: str | None = None,
     source: str | None = None,
     console: Console | None = None,
     callbacks: Sequence[pl.Callback] = (),
 ) -> Run:
     """Trains, and leaves everything in a run's folder.
 
+    Under torchrun or srun every process makes this call. Without them, where `training.devices` asks for
+    several processes, they are started here as `mmseq train --resume`, and this call waits for them.
+
     Args:
         experiment: what to run, or what `load_config` makes it from.
         data: tables in memory, for a source of kind `memory`.
         output: folder of runs.
         resume: go on with this run instead of starting one.
+        checkpoint: name of the run's checkpoint to go on from; None: the latest.
         source: the text of the user's YAML, kept in the run.
         console: where to show tables and progress; None: show nothing.
         callbacks: Lightning callbacks of your own.
 
     Raises:
         ConfigError, DataError: config or data break a rule; no run folder is left behind.
+        CheckpointError: the checkpoint to go on from is not whole.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
-        NumericError: a gradient is not finite.
+        NumericError: numbers stayed bad for too many steps in a row.
+        MemoryShort: a batch does not fit into memory.
+        ProcessLost: another process failed.
     """
     if not isinstance(experiment, Experiment):
         experiment = load_config(experiment)
+    if resume is not None:
+        check_same(resume.experiment, experiment)
+        _check_unfinished(resume)
     console = console or Console(quiet=True)
-    if experiment.training.threads:
-        torch.set_num_threads(experiment.training.threads)
-    store = prepare(experiment, data)
-    sitting = Sitting(experiment, store, resume, data)
-    run = resume or Run.create(Path(output), experiment, source)
-    if resume is None:
-        run.splits.write_bytes(dump_json(split_ids(sitting.splits, store)))
-    for table in plan_tables(sitting.model, store, sitting.splits, sitting.device):
+    n_launched = _n_to_launch(experiment, data, callbacks)
+    with together(device_of(experiment.training)) as processes:
+        if not processes.leads:
+            console = Console(quiet=True)
+        set_threads(experiment.training, processes)
+        store = processes.first(lambda: prepare(experiment, data))
+
+        def open_sitting(run: Run | None) -> Sitting:
+            return Sitting(experiment, store, run, data, processes=processes, checkpoint=checkpoint)
+
+        sitting = open_sitting(resume) if resume or processes.leads else None
+        if resume is None and sitting is not None:
+            resume = _begin(sitting, output, source)
+        run = processes.tell(resume)
+        assert run is not None
+        if n_launched:
+            _launch(run, experiment, n_launched)
+            return run
+        sitting = sitting or open_sitting(run)
+        _go_on(sitting, run, console, callbacks)
+    return run
+
+
+def _n_to_launch(experiment: Experiment, data: Any, callbacks: Sequence[pl.Callback]) -> int:
+    """How many processes are to be started here; 0: this one trains, alone or with those that it meets.
+
+    Raises:
+        ConfigError: so many cannot be had, or cannot be started from here.
+    """
+    training = experiment.training
+    wanted, place = (training.devices or 1) * training.nodes, launched()
+    if place is not None:
+        asked, there = (training.devices, training.nodes), (place.local_size, place.nodes)
+        if training.devices is not None and asked != there:
+            raise ConfigError(
+                f"training.devices: {training.devices} on {training.nodes} nodes are asked for; the launcher "
+                f"started {place.local_size} on {place.nodes}; make them agree, or leave `devices` out"
+            )
+        return 0
+    if training.nodes > 1:
+        raise ConfigError(
+            f"training.nodes: {training.nodes} machines need a launcher on each: `srun mmseq train …`, or "
+            f"`torchrun --nnodes {training.nodes} --nproc-per-node {training.devices or 1} "
+            "--rdzv-backend c10d --rdzv-endpoint HOST:PORT -m mmseq train …`"
+        )
+    if wanted == 1:
+        return 0
+    if data is not None or experiment.data.source.kind == IN_MEMORY or callbacks:
+        raise ConfigError(
+            "training.devices: tables in memory and callbacks do not reach other processes; start your "
+            f"script with `torchrun --nproc-per-node {wanted}`, or train in one process"
+        )
+    return wanted
+
+
+def _launch(run: Run, experiment: Experiment, n: int) -> None:
+    arguments = ["train", "--resume", str(run.path)]
+    for plugin in run.plugins:
+        arguments += ["--plugin", str(plugin)]
+    for change in changes(experiment):
+        arguments += ["--set", change]
+    launch(arguments, n)
+
+
+def _check_unfinished(run: Run) -> None:
+    if (run.path / "model").is_dir():
+        raise ConfigError(
+            f"{run.path}: training has ended already; nothing is left to do: use the run as it is, "
+            "or start another with --config"
+        )
+
+
+def _begin(sitting: Sitting, output: Path, source: str | None) -> Run:
+    """A new run's folder, with the checkpoint of step 0."""
+    run = Run.create(Path(output), sitting.experiment, source)
+    run.splits.write_bytes(dump_json(split_ids(sitting.splits, sitting.store)))
+    sitting.begin(run)
+    return run
+
+
+def _go_on(sitting: Sitting, run: Run, console: Console, callbacks: Sequence[pl.Callback]) -> None:
+    """Trains to the end, and leaves the model and how good it is."""
+    end_with_launcher()
+    processes, store = sitting.processes, sitting.store
+    for table in plan_tables(sitting.model, store, sitting.splits, device_of(sitting.config), processes.size):
         console.print(table)
     sitting.fit(run, console, callbacks)
-    sitting.model.save(run.path / "model")
+    if processes.leads:
+        sitting.model.save(run.path / "model")
+    processes.barrier()
     validation = sitting.splits["validation"]
     if len(validation):
-        report = evaluate(run, "validation", data)
+        report = score(run, sitting.model, store, validation, "validation", processes)
         console.print(result_table(report, "validation"))
     following = f"run folder: {run.path}"
     if len(sitting.splits["test"]):
         following += f"\nnext: {run.command('evaluate')} --split test"
     console.print(following, markup=False, highlight=False, soft_wrap=True)
-    return run

@@ -74,7 +74,10 @@ def test_a_second_run_has_a_folder_of_its_own(mmseq: Run, work: Any) -> None:
     [
         ([], "train: needs one of --config FILE and --resume RUN"),
         (["-c", "toy.yaml", "--resume", "runs/toy"], "train: needs one of --config FILE and --resume RUN"),
-        (["--resume", "runs/toy", *SHORT], "train --resume: a run goes on as it began; leave --set out"),
+        (
+            ["-c", "toy.yaml", "--from", "step-000000000"],
+            "train --from: names a checkpoint of the run to",
+        ),
         (["--resume", "data"], "data: needs the folder of a run"),
         (["-c", "none.yaml"], "none.yaml: cannot be read"),
         (["-c", "toy.yaml", "--set", "core.kind=lstmm"], "unknown kind 'lstmm'; known: "),
@@ -167,12 +170,40 @@ def test_run_that_was_killed_before_its_model_was_written_is_finished(mmseq: Run
 def test_run_without_a_checkpoint_says_how_to_start_anew(mmseq: Run, work: Any) -> None:
     mmseq("train", "-c", "toy.yaml", *SHORT)
     run = work.path / "runs" / "toy"
-    for path in (run / "model", run / "checkpoints" / "last"):
+    for path in (run / "model", *(run / "checkpoints").glob("step-*")):
         path.rename(work.path / path.name)
     outcome = mmseq("train", "--resume", "runs/toy")
     assert (outcome.code, outcome.out) == (2, "")
     assert "start anew with `mmseq train --config runs/toy/config.resolved.yaml`" in outcome.err
     assert mmseq("train", "--config", "runs/toy/config.resolved.yaml").code == 0
+
+
+def test_only_how_it_is_worked_out_may_change_on_the_way(mmseq: Run, work: Any) -> None:
+    mmseq("train", "-c", "toy.yaml", *SHORT)
+    run = work.path / "runs" / "toy"
+    (run / "model").rename(work.path / "model")
+    outcome = mmseq("train", "--resume", "runs/toy", "--set", "training.optimizer.lr=0.5")
+    assert (outcome.code, outcome.out) == (2, "")
+    told = "--resume: a run goes on as it began; training.optimizer.lr was 0.01, and 0.5 came; leave it out"
+    assert told in outcome.err and "training.devices" in outcome.err
+    assert mmseq("train", "--resume", "runs/toy", "--set", "training.workers=1").code == 0
+
+
+def test_damaged_checkpoint_is_refused_and_the_one_before_it_offered(mmseq: Run, work: Any) -> None:
+    mmseq("train", "-c", "toy.yaml", "--set", "training.checkpoint.steps=5")
+    run = work.path / "runs" / "toy"
+    (run / "model").rename(work.path / "whole")
+    *_, before, last = sorted((run / "checkpoints").glob("step-*"))
+    (last / "weights.safetensors").write_bytes((last / "weights.safetensors").read_bytes()[:-1])
+    outcome = mmseq("train", "--resume", "runs/toy")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert f"{last}/weights.safetensors: needs " in outcome.err.replace("runs/", f"{work.path}/runs/")
+    command = f"mmseq train --resume runs/toy --from {before.name}"
+    assert f"{before.name} before it is whole: go on from there with `{command}`" in outcome.err
+    assert mmseq(*command.split()[1:]).code == 0
+    for path in (work.path / "whole").iterdir():
+        assert path.read_bytes() == (run / "model" / path.name).read_bytes()
+    assert (last.parent / f"{last.name}.left").is_dir() and last.is_dir()
 
 
 PLUGIN = """\
@@ -269,5 +300,9 @@ def test_a_gradient_that_is_not_finite_ends_with_1(
     work.edit("toy.yaml", "lr: 1e-2", "lr: 1e38, kind: sgd, warmup: 0")
     outcome = mmseq("train", "-c", "toy.yaml", "--set", "training.clip=null")
     assert outcome.code == 1
-    assert re.match(r"step \d+: the gradient must be finite; it is not in ", outcome.err), outcome.err
+    assert re.match(r"step \d+: needs finite numbers; these are not: the output of ", outcome.err), (
+        outcome.err
+    )
+    assert "; 3 bad steps in a row end training" in outcome.err
     assert "lower training.optimizer.lr" in outcome.err
+    assert mmseq("train", "--resume", "runs/toy").code == 1  # from a checkpoint that is whole

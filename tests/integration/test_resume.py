@@ -13,7 +13,7 @@ import pytest
 import mmseq
 from mmseq.errors import CheckpointError, ConfigError, Interrupted
 from mmseq.training.checkpoint import read_checkpoint
-from mmseq.training.keeper import LAST, Keeper
+from mmseq.training.keeper import Keeper
 
 
 @pytest.fixture
@@ -31,6 +31,10 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Non
         monkeypatch.setattr(Keeper, "on_train_batch_end", hook)
 
     return arm
+
+
+def _latest(run: mmseq.Run) -> Path:
+    return max((run.path / "checkpoints").glob("step-*"))
 
 
 @pytest.mark.parametrize(
@@ -56,14 +60,17 @@ def test_goes_on_bit_identically(
         mmseq.train(experiment, output=tmp_path / "cut")
     assert error.value.exit_code == 128 + number
     run = mmseq.Run(tmp_path / "cut" / "toy")
-    carried = read_checkpoint(run.path / LAST).carried
+    carried = read_checkpoint(_latest(run)).carried
     assert len(carried) == (8 if window else 0)  # the samples of a batch
     with pytest.raises(ConfigError, match="has no model yet"):
         run.model()
     interrupt_after(10_000, number)
     mmseq.train(run.experiment, resume=run)
-    for name in ("model/weights.safetensors", "checkpoints/last/optimizer.safetensors"):
+    for name in ("model/weights.safetensors", "metrics.csv"):
         assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    assert _latest(run).name == _latest(whole).name
+    for name in ("optimizer.safetensors", "progress.json"):
+        assert (_latest(run) / name).read_bytes() == (_latest(whole) / name).read_bytes(), name
     assert run.read_report("validation") == whole.read_report("validation")
 
 
@@ -77,7 +84,7 @@ def test_altered_checkpoint_is_refused_by_name(toy: Path, tmp_path: Path, interr
     interrupt_after(4, signal.SIGTERM)
     with pytest.raises(Interrupted):
         mmseq.train(experiment, output=tmp_path)
-    path = tmp_path / "toy" / "checkpoints" / "last" / "weights.safetensors"
+    path = _latest(mmseq.Run(tmp_path / "toy")) / "weights.safetensors"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

@@ -32,7 +32,8 @@ def test_leaves_the_folder_of_the_design(toy_run: mmseq.Run) -> None:
     assert files >= {
         "config.yaml", "config.resolved.yaml", "environment.json", "log.txt", "metrics.csv",
         "metrics/validation.json", "predictions/validation.parquet", "model/manifest.json",
-        "model/weights.safetensors", "checkpoints/last/manifest.json", "checkpoints/best/manifest.json",
+        "model/weights.safetensors", "checkpoints/step-000000036/manifest.json",
+        "checkpoints/best/manifest.json",
     }  # fmt: skip
     assert not [f for f in files if f.endswith((".pkl", ".pt", ".ckpt", ".pickle"))]
     assert "metrics/test.json" not in files, "training must not read the test split"
@@ -50,7 +51,7 @@ def test_evaluation_counts_each_sample_once(toy_run: mmseq.Run) -> None:
 
 
 def test_best_epoch_is_what_is_kept(toy_run: mmseq.Run) -> None:
-    progress = json.loads((toy_run.path / "checkpoints" / "last" / "progress.json").read_text())
+    progress = json.loads((toy_run.path / "checkpoints" / "step-000000036" / "progress.json").read_text())
     kept = toy_run.read_report("validation")["sick"]["metrics"]["auroc"]
     assert math.isclose(kept, progress["best"], abs_tol=1e-12)
 

@@ -15,20 +15,35 @@ import torch
 from torch import nn
 
 from mmseq.carried import Carried
-from mmseq.errors import Interrupted
+from mmseq.config.training import TrainingConfig
+from mmseq.errors import Interrupted, NumericError
 from mmseq.run import Run
-from mmseq.training.checkpoint import Progress, read_checkpoint
-from mmseq.training.keeper import BEST, LAST, Keeper
+from mmseq.training.checkpoint import Checkpoint, Progress
+from mmseq.training.checkpoints import Checkpoints
+from mmseq.training.guard import Guard
+from mmseq.training.keeper import Keeper
 from mmseq.training.module import TrainingModule
 
 
 def _keeper(path: Path, **options: Any) -> Keeper:
     (path / "config.resolved.yaml").touch()
+    training = {"patience": None, "log_every": 1, "checkpoint": {"minutes": 1e-9}}
+    training |= {name: options.pop(name) for name in (*training, "guard") if name in options}
     defaults = {
-        "monitor": lambda report: report["task"]["metrics"]["value"], "direction": "max", "patience": None,
-        "log_every": 1, "first_epoch": 0, "say": lambda line: None, "save_every": 0.0,
+        "monitor": lambda report: report["task"]["metrics"]["value"], "direction": "max", "first_epoch": 0,
+        "say": lambda line: None,
     }  # fmt: skip
-    return Keeper(Run(path), Progress(), **{**defaults, **options})
+    run, config = Run(path), TrainingConfig.model_validate(training)
+    checkpoints = Checkpoints(path / "checkpoints", "", config.checkpoint.keep, run.command("train --resume"))
+    return Keeper(run, Progress(), checkpoints, config, **{**defaults, **options})
+
+
+def _best(keeper: Keeper) -> Checkpoint:
+    return keeper.checkpoints.best()
+
+
+def _latest(keeper: Keeper) -> Checkpoint:
+    return keeper.checkpoints.latest()
 
 
 def _log(path: Path) -> list[str]:
@@ -46,6 +61,7 @@ class Module(TrainingModule):
         self.weight = nn.Parameter(torch.zeros(2))
         self.model = SimpleNamespace(facts=SimpleNamespace(to_json=dict))
         self.losses, self.loss = {"task": torch.tensor(1.5)}, torch.tensor(1.5)
+        self.fault, self.guard = None, Guard()
         self.gradient_norm, self.carried = torch.tensor(1.0), Carried()
         self.evaluator = SimpleNamespace(compute=self._report)
 
@@ -106,21 +122,21 @@ def test_keeps_the_best_epoch(tmp_path: Path, direction: str, values: list[float
         _epoch(keeper, trainer, module, value)
     progress = keeper.progress
     assert (progress.best, progress.stale) == (values[1], 1)
-    assert read_checkpoint(tmp_path / BEST).weights["weight"].tolist() == [1, 1]
-    assert read_checkpoint(tmp_path / LAST).weights["weight"].tolist() == [2, 2]
+    assert _best(keeper).weights["weight"].tolist() == [1, 1]
+    assert _latest(keeper).weights["weight"].tolist() == [2, 2]
 
 
 def test_writes_when_it_is_time_and_at_the_end(tmp_path: Path) -> None:
     """Until then the best epoch is kept as it was, though training goes on in place."""
-    keeper, module = _keeper(tmp_path, save_every=1e9), Module()
+    keeper, module = _keeper(tmp_path, checkpoint={"minutes": 1e9}), Module()
     trainer = Trainer(module, epochs=3)
     for i, value in enumerate((1.0, 3.0)):
         module.weight.data.fill_(i)
         _epoch(keeper, trainer, module, value)
-    assert not (tmp_path / BEST).exists() and not (tmp_path / LAST).exists()
+    assert not (tmp_path / "checkpoints").exists()
     module.weight.data.fill_(2)
     _epoch(keeper, trainer, module, 2.0)
-    best, last = read_checkpoint(tmp_path / BEST), read_checkpoint(tmp_path / LAST)
+    best, last = _best(keeper), _latest(keeper)
     assert best.weights["weight"].tolist() == [1, 1] and best.progress.best == 3.0
     assert last.weights["weight"].tolist() == [2, 2] and last.progress.done
 
@@ -143,7 +159,7 @@ def test_patience_ends_training(tmp_path: Path) -> None:
         _epoch(keeper, trainer, module, value)
         stops.append(trainer.should_stop)
     assert stops == [False, False, True]
-    assert read_checkpoint(tmp_path / LAST).progress.done
+    assert _latest(keeper).progress.done
 
 
 def test_the_last_epoch_is_done_and_epochs_go_on_from_earlier_sittings(tmp_path: Path) -> None:
@@ -175,37 +191,68 @@ def test_a_step_without_labels_is_no_step(tmp_path: Path) -> None:
     module.losses, module.loss = {}, torch.tensor(0.0)
     module.step = 1
     keeper.on_train_batch_end(Trainer(module), module)
-    assert keeper.progress.step == 1 and not keeper.losses and not keeper.norms
+    assert keeper.progress.step == 1 and not keeper.progress.n_losses and not keeper.norms
     assert not (tmp_path / "metrics.csv").exists()
 
 
 def test_a_stop_amid_an_epoch_is_at_once_and_at_its_end_after_validation(tmp_path: Path) -> None:
     keeper, module = _keeper(tmp_path), Module()
     trainer = Trainer(module)
-    keeper.stop_signal = signal.SIGTERM
+    keeper.stop.number = signal.SIGTERM
     module.step, trainer.is_last_batch = 4, True
     keeper.on_train_batch_end(trainer, module)
-    assert not (tmp_path / LAST).exists()
+    assert not (tmp_path / "checkpoints").exists()
     with pytest.raises(Interrupted, match=r"interrupted after step 4; .* `mmseq train --resume ") as error:
         _epoch(keeper, trainer, module, 1.0)
     assert error.value.exit_code == 143
-    assert read_checkpoint(tmp_path / LAST).progress.best == 1.0
+    assert _latest(keeper).progress.best == 1.0
     module.step, trainer.is_last_batch = 5, False
     with pytest.raises(Interrupted, match="interrupted after step 5"):
         keeper.on_train_batch_end(trainer, module)
-    assert read_checkpoint(tmp_path / LAST).progress.step == 5
+    assert _latest(keeper).progress.step == 5
 
 
 def test_a_stop_after_the_last_step_changes_nothing(tmp_path: Path) -> None:
     keeper, module = _keeper(tmp_path), Module()
-    keeper.stop_signal = signal.SIGTERM
+    keeper.stop.number = signal.SIGTERM
     _epoch(keeper, Trainer(module, epochs=1), module, 1.0)
     assert keeper.progress.done
 
 
 def test_signals_are_noted_while_training_and_handed_back(tmp_path: Path) -> None:
     keeper, before = _keeper(tmp_path), signal.getsignal(signal.SIGTERM)
-    with keeper.stopping_when_asked():
+    with keeper.stop.noting():
         os.kill(os.getpid(), signal.SIGTERM)
-        assert keeper.stop_signal == signal.SIGTERM
+        assert keeper.stop.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_writes_every_so_many_steps(tmp_path: Path) -> None:
+    keeper, module = _keeper(tmp_path, checkpoint={"minutes": 1e9, "steps": 2, "keep": 2}), Module()
+    written = []
+    for step in range(1, 8):
+        module.step = step
+        keeper.on_train_batch_end(Trainer(module), module)
+        written.append(keeper.checkpoints.names())
+    assert written[0] == [] and written[2] == ["step-000000002"]
+    assert written[-1] == ["step-000000004", "step-000000006"]
+
+
+def test_bad_steps_in_a_row_end_training(tmp_path: Path) -> None:
+    """A good one between them starts the count anew; nothing is logged or averaged of a bad one."""
+    said: list[str] = []
+    keeper, module = _keeper(tmp_path, say=said.append, guard={"in_a_row": 2}), Module()
+    keeper.progress.guard = module.guard
+    for step, fault in enumerate([None, "bad", None, "bad", "worse"], start=1):
+        module.step, module.fault = step, fault
+        if fault:
+            module.guard.skip()
+        else:
+            module.guard.in_a_row = 0
+        if step == 5:
+            with pytest.raises(NumericError, match="worse; 2 bad steps in a row end training"):
+                keeper.on_train_batch_end(Trainer(module), module)
+        else:
+            keeper.on_train_batch_end(Trainer(module), module)
+    assert said[0] == "warning: bad; the step was not taken (1 so far)" and len(said) == 3
+    assert keeper.progress.n_losses == 2 and keeper.checkpoints.names()[-1] == "step-000000004"

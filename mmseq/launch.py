@@ -1,0 +1,162 @@
+"""Several processes on one machine, watched over by the one that was asked for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import IO
+
+from mmseq.errors import ProcessLost
+
+_GRACE = 20.0  # seconds that processes have to end by themselves once one has failed
+WATCHED = "MMSEQ_LAUNCHER"  # the end of a pipe that closes when the launcher is no more
+
+
+def launch(arguments: Sequence[str], size: int) -> None:
+    """Runs `mmseq` with these arguments in so many processes, as torchrun would, until all have ended.
+
+    The first one prints; what the others print on standard error is shown where one of them fails. SIGINT
+    and SIGTERM go on to the first, which sees to it that all stop at the same step.
+
+    Raises:
+        ProcessLost: one failed; it has told why.
+    """
+    alive, ours = os.pipe()
+    with _ranks(arguments, size, alive) as (ranks, said):
+        os.close(alive)
+        with _passing_on(ranks):
+            code, failed = _wait(ranks)
+        os.close(ours)
+        if not code:
+            return
+        if failed and said[failed] is not None:
+            _show(said[failed])
+        raise _lost(size, failed, code)
+
+
+def _lost(size: int, failed: int, code: int) -> ProcessLost:
+    """What to add to what the process itself has said."""
+    asked = (signal.SIGINT, signal.SIGTERM)
+    if -code in asked:
+        code = 128 - code
+    if code in [128 + number for number in asked]:
+        return ProcessLost("", code)
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    return ProcessLost(f"process {failed} of {size} ended {how}, and so all did", max(code, 1))
+
+
+@contextmanager
+def _ranks(
+    arguments: Sequence[str], size: int, alive: int
+) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[IO[bytes] | None]]]:
+    """The processes, and where all but the first write their standard error."""
+    ranks: list[subprocess.Popen[bytes]] = []
+    said: list[IO[bytes] | None] = []
+    port = _free_port()
+    try:
+        for rank in range(size):
+            said.append(tempfile.TemporaryFile() if rank else None)  # noqa: SIM115 – closed below
+            ranks.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "mmseq", *arguments],
+                    env=_environment(rank, size, port, alive),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL if rank else None,
+                    stderr=said[rank],
+                    pass_fds=(alive,),
+                    start_new_session=True,  # Ctrl-C reaches the launcher alone
+                )
+            )
+        yield ranks, said
+    finally:
+        for process in ranks:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        for file in said:
+            if file is not None:
+                file.close()
+
+
+def _environment(rank: int, size: int, port: int, alive: int) -> dict[str, str]:
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    there = {**places, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, WATCHED: alive}
+    return os.environ | {name: str(value) for name, value in there.items()}
+
+
+def _free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
+
+
+def _wait(ranks: list[subprocess.Popen[bytes]]) -> tuple[int, int]:
+    """Waits for all; the exit code of the first that failed, and which that was."""
+    code = failed = 0
+    deadline = float("inf")
+    while any(rank.poll() is None for rank in ranks):
+        for i, rank in enumerate(ranks):
+            if rank.poll() and not code:
+                code, failed, deadline = rank.returncode, i, time.monotonic() + _GRACE
+        if time.monotonic() > deadline:
+            for rank in ranks:
+                rank.kill()
+        time.sleep(0.05)
+    for i, rank in enumerate(ranks):
+        if rank.returncode and not code:
+            code, failed = rank.returncode, i
+    return code, failed
+
+
+@contextmanager
+def _passing_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """A first signal goes to the first process, which tells the others; a second one to all."""
+    came: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for rank in ranks if came else ranks[:1]:
+            if rank.poll() is None:
+                rank.send_signal(number)
+        came.append(number)
+
+    try:
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread, where signals do not arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(file: IO[bytes] | None) -> None:
+    assert file is not None
+    file.seek(0)
+    sys.stderr.write(file.read().decode(errors="replace"))
+    sys.stderr.flush()
+
+
+def end_with_launcher() -> None:
+    """In a launched process: SIGTERM comes when the launcher is no more, so that none trains on unseen."""
+    descriptor = os.environ.get(WATCHED)
+    if descriptor is None:
+        return
+
+    def watch(pipe: int) -> None:
+        os.read(pipe, 1)  # returns when the other end closes
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(3 * _GRACE)
+        os._exit(128 + signal.SIGTERM)  # it waits for another that has ended already
+
+    threading.Thread(target=watch, args=(int(descriptor),), daemon=True).start()

@@ -1,0 +1,125 @@
+"""The checkpoints of a run on its disk."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import torch
+
+from mmseq.errors import CheckpointError, ConfigError, NumericError
+from mmseq.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+
+BEST = "best"
+_NAME = re.compile(r"step-(\d{9})")
+
+
+class Checkpoints:
+    """The latest few, `step-000001200` and so on, and the best epoch's, `best`.
+
+    Args:
+        folder: where they are.
+        experiment: digest of what is trained; a checkpoint of anything else is refused.
+        keep: how many of the latest ones stay.
+        resume: the command that goes on with the run, for messages.
+    """
+
+    def __init__(self, folder: Path, experiment: str, keep: int, resume: str) -> None:
+        self.folder, self.experiment, self.keep, self.resume = folder, experiment, keep, resume
+
+    def names(self) -> list[str]:
+        """Of the checkpoints by step, the latest last."""
+        return sorted(path.name for path in self.folder.glob("step-*") if _NAME.fullmatch(path.name))
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Writes where training stands. Older ones go once the new one has been read back.
+
+        Raises:
+            CheckpointError, NumericError: it cannot be written, or not all of it is finite; those that were
+                there before stay.
+        """
+        name = f"step-{checkpoint.progress.step:09d}"
+        self._write(name, checkpoint)
+        for old in [other for other in self.names() if other != name][: -(self.keep - 1) or None]:
+            shutil.rmtree(self.folder / old)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Writes the best epoch so far; see `save`."""
+        self._write(BEST, checkpoint)
+
+    def _write(self, name: str, checkpoint: Checkpoint) -> None:
+        for part, tensors in (("weights", checkpoint.weights), ("optimizer", checkpoint.moments)):
+            for tensor, value in tensors.items():
+                if value.is_floating_point() and not torch.isfinite(value).all():
+                    raise NumericError(
+                        f"{self.folder / name}: keeps finite numbers only; {part} {tensor} has others; the "
+                        f"checkpoints before it stay; lower training.optimizer.lr and go on: {self.resume}"
+                    )
+        save_checkpoint(self.folder / name, checkpoint)
+        self.read(name)
+
+    def read(self, name: str) -> Checkpoint:
+        """One of them. Raises CheckpointError where it is not whole, or not this run's."""
+        checkpoint = read_checkpoint(self.folder / name)
+        step = _NAME.fullmatch(name)
+        if step is not None and int(step[1]) != checkpoint.progress.step:
+            raise CheckpointError(
+                f"{self.folder / name}: is of step {checkpoint.progress.step}; another was put in its place"
+            )
+        if checkpoint.progress.experiment != self.experiment:
+            raise CheckpointError(
+                f"{self.folder / name}: is of another run, or config.resolved.yaml was changed since; bring "
+                "back what was there"
+            )
+        return checkpoint
+
+    def best(self) -> Checkpoint:
+        return self.read(BEST)
+
+    def latest(self) -> Checkpoint:
+        """Where to go on from.
+
+        Raises:
+            CheckpointError: it is not whole; names the one before it that is.
+            ConfigError: there is none.
+        """
+        names = self.names()
+        if not names:
+            anew = shlex.join(
+                ["mmseq", "train", "--config", str(self.folder.parent / "config.resolved.yaml")]
+            )
+            raise ConfigError(
+                f"{self.folder}: needs a checkpoint to go on from; there is none; start anew with `{anew}`"
+            )
+        try:
+            return self.read(names[-1])
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; {self._offer(names[:-1])}") from error
+
+    def _offer(self, names: list[str]) -> str:
+        for name in reversed(names):
+            try:
+                self.read(name)
+            except CheckpointError:
+                continue
+            return f"{name} before it is whole: go on from there with `{self.resume} --from {name}`"
+        return "no other checkpoint is whole: start anew"
+
+    def go_back(self, name: str) -> Checkpoint:
+        """An earlier one; later ones are set aside as `<name>.left`, since training will write them again.
+
+        Raises:
+            ConfigError: there is no such checkpoint.
+            CheckpointError: it is not whole.
+        """
+        names = self.names()
+        if name not in names:
+            raise ConfigError(f"--from {name}: there is no such checkpoint; there are: {', '.join(names)}")
+        checkpoint = self.read(name)
+        for later in names[names.index(name) + 1 :]:
+            aside = self.folder / f"{later}.left"
+            shutil.rmtree(aside, ignore_errors=True)
+            (self.folder / later).rename(aside)
+        return checkpoint

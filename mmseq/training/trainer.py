@@ -1,0 +1,91 @@
+"""Lightning's Trainer, with everything off that a run keeps by itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import ClusterEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+
+from mmseq.config.training import TrainingConfig
+from mmseq.errors import ConfigError
+from mmseq.processes import Processes
+
+
+def device_of(config: TrainingConfig) -> str:
+    """What computes: cpu or cuda. Raises ConfigError where it is not there."""
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("training.accelerator: gpu needs a CUDA device; torch finds none; use auto or cpu")
+    return "cpu" if config.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
+
+
+def set_threads(config: TrainingConfig, processes: Processes) -> None:
+    """Has each process of a machine use an equal part of its cores, unless the config says how many."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    elif processes.size > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes.place.local_size))
+
+
+def build_trainer(
+    config: TrainingConfig, first_epoch: int, callbacks: list[pl.Callback], processes: Processes
+) -> pl.Trainer:
+    """A trainer for the epochs that are left, in as many processes as have met."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # it advertises at each start
+    strategy: Any = "auto"
+    if processes.size > 1:
+        # Buffers are facts, which never change; to send them around would also hang an uneven validation.
+        strategy = DDPStrategy(cluster_environment=Met(processes), broadcast_buffers=False)
+    return pl.Trainer(
+        accelerator="gpu" if device_of(config) == "cuda" else "cpu",
+        devices=processes.place.local_size,
+        num_nodes=processes.place.nodes,
+        strategy=strategy,
+        max_epochs=config.epochs - first_epoch,
+        accumulate_grad_batches=config.accumulation,
+        callbacks=callbacks,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+class Met(ClusterEnvironment):
+    """Tells Lightning of processes that have met already."""
+
+    def __init__(self, processes: Processes) -> None:
+        super().__init__()
+        self.place = processes.place
+
+    creates_processes_externally = True
+    main_address, main_port = "", 0  # nobody has to find anybody any more
+
+    @staticmethod
+    def detect() -> bool:
+        return False
+
+    def world_size(self) -> int:
+        return self.place.size
+
+    def set_world_size(self, size: int) -> None:
+        assert size == self.place.size
+
+    def global_rank(self) -> int:
+        return self.place.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        assert rank == self.place.rank
+
+    def local_rank(self) -> int:
+        return self.place.local_rank
+
+    def node_rank(self) -> int:
+        return self.place.rank // self.place.local_size
