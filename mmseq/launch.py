@@ -38,8 +38,8 @@ def launch(arguments: Sequence[str], size: int) -> None:
         os.close(ours)
         if not code:
             return
-        if failed and said[failed] is not None:
-            _show(said[failed])
+        for file in said:
+            _show(file)
         raise _lost(size, failed, code)
 
 
@@ -141,10 +141,10 @@ def _passing_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 
 def _show(file: IO[bytes] | None) -> None:
-    assert file is not None
-    file.seek(0)
-    sys.stderr.write(file.read().decode(errors="replace"))
-    sys.stderr.flush()
+    if file is not None:
+        file.seek(0)
+        sys.stderr.write(file.read().decode(errors="replace"))
+        sys.stderr.flush()
 
 
 def end_with_launcher() -> None:

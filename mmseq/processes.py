@@ -7,65 +7,27 @@ are summed by DistributedDataParallel.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 
-from mmseq.errors import ConfigError, MmseqError, ProcessLost
+from mmseq.errors import MmseqError, ProcessLost
+from mmseq.place import Place, launched
 
 Result = TypeVar("Result")
 
-_FAILED, _LONG = "mmseq failed", timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a process stands among all.
-
-    Attributes:
-        rank, size: which of how many.
-        local_rank, local_size: the same on its machine.
-    """
-
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
-    local_size: int = 1
-
-    @property
-    def nodes(self) -> int:
-        return self.size // self.local_size
-
-
-def launched(environment: Any = os.environ) -> Place | None:
-    """What a launcher says of this process; None where there is none.
-
-    Raises:
-        ConfigError: the machines have different numbers of processes.
-    """
-    if "RANK" in environment and "WORLD_SIZE" in environment:  # torchrun, mmseq.launch
-        size = int(environment["WORLD_SIZE"])
-        local_size = int(environment.get("LOCAL_WORLD_SIZE", size))
-        place = Place(int(environment["RANK"]), size, int(environment.get("LOCAL_RANK", 0)), local_size)
-    elif "SLURM_STEP_NUM_TASKS" in environment and "SLURM_PROCID" in environment:  # srun
-        size, nodes = (int(environment[f"SLURM_STEP_NUM_{what}"]) for what in ("TASKS", "NODES"))
-        local_size, local_rank = size // nodes, int(environment["SLURM_LOCALID"])
-        if size % nodes:
-            raise ConfigError(
-                f"srun: {size} tasks on {nodes} nodes; needs as many on each: give --ntasks-per-node"
-            )
-        rank = int(environment["SLURM_NODEID"]) * local_size + local_rank
-        place = Place(rank, size, local_rank, local_size)
-    else:
-        return None
-    return place if place.size > 1 else None
+_FAILED = "failed"
+_LONG, _LEADER_FIRST = timedelta(hours=24), 2.0
 
 
 def _rendezvous(environment: Any = os.environ) -> tuple[str, int]:
@@ -77,12 +39,6 @@ def _rendezvous(environment: Any = os.environ) -> tuple[str, int]:
     nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_NODELIST", "127.0.0.1"))
     port = 15_000 + int(environment.get("SLURM_JOB_ID", "0")) % 10_000
     return SLURMEnvironment.resolve_root_node_address(nodes), port
-
-
-def leads() -> bool:
-    """Whether this process is the one that prints and writes."""
-    place = launched()
-    return place is None or place.rank == 0
 
 
 @dataclass(frozen=True)
@@ -157,13 +113,19 @@ class Processes:
         if self.size > 1:
             distributed.barrier(group=self.group)
 
-    def _other_failure(self) -> dict[str, Any] | None:
-        """What another process left word of; that it cannot be reached counts as well."""
+    def _tell_failure(self, exit_code: int) -> dict[str, Any]:
+        """Leaves word of a failure here; what comes back is of the process that failed first.
+
+        Of an error that all have alike it is the leader that tells it.
+        """
+        mine = {"rank": self.rank, "exit_code": exit_code}
         try:
-            told = json.loads(self.store.get(_FAILED)) if self.store.check([_FAILED]) else None
-        except Exception:  # the first process, which keeps the word, has ended
-            return {"rank": 0, "exit_code": 1}
-        return None if told is None or told["rank"] == self.rank else told
+            deadline = time.monotonic() + (0 if self.leads else _LEADER_FIRST)
+            while time.monotonic() < deadline and not self.store.check([_FAILED]):
+                time.sleep(0.05)
+            return json.loads(self.store.compare_set(_FAILED, "", json.dumps(mine)))
+        except distributed.DistError:  # the process that keeps the words has ended, and told why
+            return {"rank": 0, "exit_code": exit_code}
 
     @contextmanager
     def ending_together(self) -> Iterator[None]:
@@ -177,17 +139,15 @@ class Processes:
         except BaseException as error:
             if self.size == 1:
                 raise
-            other = self._other_failure()
-            if other is not None:
-                raise ProcessLost("", other["exit_code"]) from None
+            first = self._tell_failure(error.exit_code if isinstance(error, MmseqError) else 1)
+            if first["rank"] != self.rank:
+                raise ProcessLost("", first["exit_code"]) from None
             if _is_of_others(error):
                 raise ProcessLost(
-                    f"process {self.rank} of {self.size}: another process ended without a word, or cannot be "
+                    f"process {self.rank} of {self.size}: another one ended without a word, or cannot be "
                     f"reached any more ({str(error).splitlines()[0]}); go on with --resume",
                     1,
                 ) from error
-            code = error.exit_code if isinstance(error, MmseqError) else 1
-            self.store.set(_FAILED, json.dumps({"rank": self.rank, "exit_code": code}))
             raise
 
 
@@ -199,34 +159,41 @@ def _is_of_others(error: BaseException) -> bool:
 
 
 ALONE = Processes()
+_met, _meetings = ALONE, itertools.count()
+
+
+@cache
+def _words(place: Place) -> Any:
+    """Where processes leave words for one another, for as long as they live."""
+    address, port = _rendezvous()
+    # torchrun's own agent keeps them where it says so; else the first process does.
+    keeps = place.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    return distributed.TCPStore(address, port, place.size, keeps, timedelta(minutes=10), False)
 
 
 @contextmanager
-def together(accelerator: str = "cpu") -> Iterator[Processes]:
+def together() -> Iterator[Processes]:
     """Meets the other processes, where a launcher started any, until the block ends.
 
-    Args:
-        accelerator: what computes: cpu or cuda.
+    In a block inside another they have met already.
     """
+    global _met
     place = launched()
-    if place is None:
-        yield ALONE
+    if place is None or _met.size > 1:
+        yield _met
         return
-    if distributed.is_initialized():
-        raise ConfigError("processes: they have met already; train one run after another")
-    address, port = _rendezvous()
-    if accelerator == "cuda":
-        torch.cuda.set_device(place.local_rank)
-    # torchrun's own agent keeps the words where it says so; else the first process does.
-    keeps = place.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    words = distributed.TCPStore(address, port, place.size, keeps, timedelta(minutes=10), False)
-    store = distributed.PrefixStore(f"mmseq {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", words)
-    backend = "nccl" if accelerator == "cuda" else "gloo"
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    attempt = f"mmseq {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}.{next(_meetings)}"
+    store = distributed.PrefixStore(attempt, _words(place))
     distributed.init_process_group(backend, store=store, rank=place.rank, world_size=place.size)
-    processes = Processes(place, distributed.new_group(backend="gloo", timeout=_LONG), store)
+    _met = Processes(place, distributed.new_group(backend="gloo", timeout=_LONG), store)
     try:
-        with processes.ending_together():
-            yield processes
-            processes.barrier()  # the first keeps the words: it leaves last
+        with _met.ending_together():
+            yield _met
+            _met.barrier()  # the first keeps the words: it leaves last
     finally:
+        _met = ALONE
         distributed.destroy_process_group()

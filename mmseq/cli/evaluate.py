@@ -28,7 +28,7 @@ def command(
 
     from mmseq.inference.early import evaluate_early
     from mmseq.inference.evaluate import evaluate
-    from mmseq.processes import leads
+    from mmseq.place import leads
     from mmseq.run import Run
     from mmseq.training.tables import early_table, result_table
 

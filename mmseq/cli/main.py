@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from typer.core import TyperGroup
 
 import mmseq.cli
 from mmseq.errors import MmseqError
+from mmseq.place import launched
 
 
 class Terminated(KeyboardInterrupt):
@@ -28,11 +30,21 @@ class Terminated(KeyboardInterrupt):
 class _Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _together():
+                return super().invoke(ctx)
         except Terminated:
             raise typer.Exit(128 + signal.SIGTERM) from None
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _together() -> AbstractContextManager[Any]:
+    """Has an error in one of several processes end all, from the start on."""
+    if launched() is None:
+        return nullcontext()
+    from mmseq.processes import together
+
+    return together()
 
 
 def make_app() -> typer.Typer:

@@ -27,7 +27,7 @@ def command(
     Example: mmseq predict runs/flights --input data/flights --output predictions.csv
     """
     from mmseq.inference.predict import check_ending, predict, write_table
-    from mmseq.processes import leads
+    from mmseq.place import leads
 
     check_ending(output)
     model = open_model(run, plugin)

@@ -16,7 +16,8 @@ from mmseq.data import IN_MEMORY, prepare
 from mmseq.errors import ConfigError
 from mmseq.inference.evaluate import score
 from mmseq.launch import end_with_launcher, launch
-from mmseq.processes import launched, together
+from mmseq.place import launched
+from mmseq.processes import together
 from mmseq.run import Run
 from mmseq.split import split_ids
 from mmseq.training.resume import changes, check_same
@@ -66,7 +67,7 @@ def train(
         _check_unfinished(resume)
     console = console or Console(quiet=True)
     n_launched = _n_to_launch(experiment, data, callbacks)
-    with together(device_of(experiment.training)) as processes:
+    with together() as processes:
         if not processes.leads:
             console = Console(quiet=True)
         set_threads(experiment.training, processes)

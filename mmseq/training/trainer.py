@@ -40,7 +40,7 @@ def build_trainer(
     if processes.size > 1:
         # Buffers are facts, which never change; to send them around would also hang an uneven validation.
         strategy = DDPStrategy(cluster_environment=Met(processes), broadcast_buffers=False)
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator="gpu" if device_of(config) == "cuda" else "cpu",
         devices=processes.place.local_size,
         num_nodes=processes.place.nodes,
@@ -56,6 +56,9 @@ def build_trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    # Its handler of SIGTERM talks to the other processes at once, whatever they are amid of: all hang.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 class Met(ClusterEnvironment):
@@ -88,4 +91,4 @@ class Met(ClusterEnvironment):
         return self.place.local_rank
 
     def node_rank(self) -> int:
-        return self.place.rank // self.place.local_size
+        return self.place.node
