@@ -35,7 +35,7 @@ core: {kind: lstm, hidden: 64}
 readout: [{kind: last}, {kind: mean}]
 tasks:
   sick: {kind: classification, table: labels.csv, column: sick}
-training: {epochs: 40, batch: {samples: 16}, optimizer: {lr: 1e-2}, threads: 1, accelerator: cpu}
+training: {epochs: 20, batch: {samples: 16}, optimizer: {lr: 1e-2}, threads: 1, accelerator: cpu}
 """
 SHARE = (
     1e-4  # of right models that these tests would call wrong, in theory; the seeds are fixed, and are none
