@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mmseq.disk import digest, digest_file
+from mmseq.bundle import MAX_JSON, parse_json
+from mmseq.disk import digest, digest_file, naming, open_plain, plain_size, write_file
 from mmseq.errors import CheckpointError
 from mmseq.store.layout import MANIFEST, MANIFEST_DIGEST
 from mmseq.store.plan import SCHEMA
 
+MAX_DIGEST = 1_000
 REMEDY = "delete the store and prepare again"
 
 
@@ -97,9 +98,15 @@ def file_entry(path: Path) -> File:
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
-    """Writes it, and its own digest as `sha256sum -c` reads it."""
-    (root / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (root / MANIFEST_DIGEST).write_text(f"{digest_file(root / MANIFEST)}  {MANIFEST}\n", encoding="utf-8")
+    """Writes it, and its own digest as `sha256sum -c` reads it. Raises OSError where the disk refuses."""
+    content = (manifest.model_dump_json(indent=1) + "\n").encode()
+    for path, text in ((root / MANIFEST, content), (root / MANIFEST_DIGEST, _sealing(content))):
+        with naming(path):
+            write_file(path, text)
+
+
+def _sealing(content: bytes) -> bytes:
+    return f"{digest(content)}  {MANIFEST}\n".encode()
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -109,21 +116,28 @@ def read_manifest(root: Path) -> Manifest:
         CheckpointError: it is missing, altered, or of another version.
     """
     path = root / MANIFEST
-    try:
-        said = (root / MANIFEST_DIGEST).read_bytes()
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{error.filename}: a store needs this file; {error.strerror}; {REMEDY}"
-        ) from error
-    if said != f"{digest(content)}  {MANIFEST}\n".encode():
+    said, content = _read(root / MANIFEST_DIGEST, MAX_DIGEST), _read(path, MAX_JSON)
+    if said != _sealing(content):
         raise CheckpointError(f"{path}: must be as {MANIFEST_DIGEST} says; it was altered; {REMEDY}")
-    raw = json.loads(content)
-    if raw.get("schema_version") != SCHEMA:
+    raw = parse_json(content, path)
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA:
         raise CheckpointError(
-            f"{path}: a store of schema {SCHEMA} can be read; {raw.get('schema_version')} came; {REMEDY}"
+            f"{path}: a store of schema {SCHEMA} can be read; {str(version)[:100]} came; {REMEDY}"
         )
     try:
-        return Manifest.model_validate_json(content)
+        return Manifest.model_validate(raw)
     except ValidationError as error:
         raise CheckpointError(f"{path}: {error.errors()[0]['msg']}; {REMEDY}") from error
+
+
+def _read(path: Path, most: int) -> bytes:
+    size = plain_size(path)
+    if size is None or size > most:
+        came = "there is none" if size is None else f"it has {size:,} bytes, more than {most:,}"
+        raise CheckpointError(f"{path}: a store needs this plain file; {came}; {REMEDY}")
+    try:
+        with open_plain(path) as file:
+            return file.read(size)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read; {error.strerror}; {REMEDY}") from error

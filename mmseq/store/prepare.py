@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
-from mmseq.disk import sync
-from mmseq.errors import ConfigError, DataError
+from mmseq.aside import aside, discard, sweep
+from mmseq.disk import is_full, naming, sync, writing
+from mmseq.errors import CheckpointError, ConfigError, DataError
 from mmseq.sources import Source
 from mmseq.store.build import build
 from mmseq.store.layout import MANIFEST
 from mmseq.store.locate import first_lines
+from mmseq.store.manifest import REMEDY
 from mmseq.store.plan import Plan, fingerprint, with_samples
 from mmseq.store.query import database
 from mmseq.store.read import Store
-
-BUILDING = ".building-"
-LOCK = "lock"
 
 
 def prepare(
@@ -45,13 +42,13 @@ def prepare(
 
     Raises:
         DataError: the data break a rule; nothing is left behind.
-        CheckpointError: a finished store was altered.
+        CheckpointError: a finished store was altered, or the disk is full, and nothing is left behind.
     """
     plan = with_samples(plan, source)
     name = fingerprint(plan, source)
     finished = folder / name
     if not (finished / MANIFEST).is_file():
-        with _building(folder, name) as root:
+        with _building(finished) as root:
             with _connection(root, memory_limit) as connection:
                 try:
                     build(connection, plan, source, root, shard_events=shard_events, fingerprint=name)
@@ -60,7 +57,12 @@ def prepare(
                         f"data.memory_limit: {memory_limit} is too little; {first_lines(error)}; raise it"
                     ) from error
             _publish(root, finished)
-    return Store.open(finished)
+    store = Store.open(finished)
+    if (said := store.manifest.fingerprint) != name:
+        raise CheckpointError(
+            f"{finished}: must be the store that it is named after; it is {said[:100]!r}; {REMEDY}"
+        )
+    return store
 
 
 @contextmanager
@@ -75,8 +77,9 @@ def _connection(root: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnec
 
 
 @contextmanager
-def _building(folder: Path, name: str) -> Iterator[Path]:
-    """A folder of our own, locked while we live, and gone afterwards unless it was published."""
+def _building(finished: Path) -> Iterator[Path]:
+    """A folder of our own beside the store's place, gone afterwards unless it was published."""
+    folder = finished.parent
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,37 +87,41 @@ def _building(folder: Path, name: str) -> Iterator[Path]:
         raise ConfigError(
             f"data.store: {folder} must be a folder that can be made; {error.strerror}; name another"
         ) from error
-    _sweep(folder)
-    root = folder / f"{BUILDING}{name}-{uuid.uuid4().hex[:8]}"
-    root.mkdir()
-    with (root / "new").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (root / "new").rename(root / LOCK)  # only now is it seen, and it is locked already
-        try:
+    try:
+        sweep(folder)
+        with aside(finished) as root, _telling(root, finished):
             yield root
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
-            with suppress(OSError):  # another preparation may have put something there
-                for parent in missing:
-                    parent.rmdir()
+    finally:
+        with suppress(OSError):  # not empty: there is a store
+            for parent in missing:
+                parent.rmdir()
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what a killed preparation left: nobody holds its lock."""
-    for root in folder.glob(f"{BUILDING}*"):
-        with suppress(OSError), (root / LOCK).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(root)
+@contextmanager
+def _telling(root: Path, finished: Path) -> Iterator[None]:
+    """What the disk refuses is told by the name that the file was to have."""
+    try:
+        yield
+    except OSError as error:
+        path = Path(str(error.filename or root))
+        ours = path.is_relative_to(root)
+        if not ours and not is_full(error):
+            raise
+        with writing(finished / path.relative_to(root) if ours else path):
+            raise
 
 
 def _publish(root: Path, finished: Path) -> None:
     """Has the disk hold every file, then gives the folder its name; the first of two preparations wins."""
-    (root / LOCK).unlink()
     for path in [*root.rglob("*"), root]:
-        sync(path)
+        with naming(path):
+            sync(path)
     try:
         os.rename(root, finished)
     except OSError:
-        if not (finished / MANIFEST).is_file():
+        if not finished.exists():
             raise
+        if not (finished / MANIFEST).is_file():  # a store that somebody began to delete
+            discard(finished)
+            os.rename(root, finished)
     sync(finished.parent)

@@ -9,14 +9,28 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Integer, Shaped
 
+from mmseq.config.splits import SPLITS as SPLIT_NAMES
+from mmseq.errors import CheckpointError
+from mmseq.store.form import Form, beside_forms, rows_of, shard_forms
 from mmseq.store.gather import Gathered, Window, gather, gather_ahead, parts_of
-from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, row_file, shard_folder
-from mmseq.store.manifest import Manifest, RowsEntry, read_manifest
+from mmseq.store.layout import (
+    GROUPS,
+    IDS,
+    MANIFEST,
+    ORIGINS,
+    SPLITS,
+    STEP_INDEX,
+    index_file,
+    row_file,
+    shard_folder,
+)
+from mmseq.store.manifest import REMEDY, File, Manifest, RowsEntry, read_manifest
 from mmseq.store.map import check_size, map_npy
+from mmseq.store.sound import check_bounds, check_codes, check_manifest, check_shard, check_text
 
 CHUNK_ROWS = 131_072
 
-_verified: set[tuple[str, str]] = set()  # shard folder and digest of its listing; once a process
+_verified: set[tuple[str, str]] = set()  # shard folder and the digests of its files; once a process
 
 
 class Store:
@@ -37,15 +51,58 @@ class Store:
         """Checks the manifest, the files beside the shards, and the size of every file.
 
         Raises:
-            CheckpointError: a file is missing, altered or cut short.
+            CheckpointError: a file is missing, altered or cut short, or cannot be what it should be.
         """
         manifest = read_manifest(path)
-        for name, file in manifest.files.items():
-            map_npy(path / name, file, is_new=True)
+        check_manifest(path / MANIFEST, manifest)
+        store = cls(path, manifest)
+        store._check_beside()
         for i, shard in enumerate(manifest.shards):
+            folder = shard_folder(path, i)
+            if folder.is_symlink() or not folder.is_dir():
+                raise CheckpointError(f"{folder}: must be a folder of the store; it is not; {REMEDY}")
+            _check_listed(path / MANIFEST, shard.files, store._shard_forms(i))
             for name, file in shard.files.items():
-                check_size(shard_folder(path, i) / name, file)
-        return cls(path, manifest)
+                check_size(folder / name, file)
+        return store
+
+    def _check_beside(self) -> None:
+        files, place = self.manifest.files, self.path
+        _check_listed(place / MANIFEST, files, self._beside_forms)
+        arrays = {
+            name: map_npy(place / name, files[name], form, is_new=True)
+            for name, form in self._beside_forms.items()
+        }
+        n_rows = {index_file(name): entry.n_rows for name, entry in self._entries.items()}
+        for name, n in {STEP_INDEX: self.manifest.n_steps, **n_rows}.items():
+            check_bounds(place / name, arrays[name], n)
+        check_text(place / IDS, arrays[IDS])
+        if GROUPS in arrays:
+            check_codes(place / GROUPS, arrays[GROUPS], len(self.group_names))
+        if SPLITS in arrays and not np.isin(arrays[SPLITS], SPLIT_NAMES).all():
+            raise CheckpointError(
+                f"{place / SPLITS}: a split is one of {', '.join(SPLIT_NAMES)}; another came; {REMEDY}"
+            )
+
+    @cached_property
+    def _beside_forms(self) -> dict[str, Form]:
+        return beside_forms(self.manifest)
+
+    def _shard_forms(self, i: int) -> dict[str, Form]:
+        shard = self.manifest.shards[i]
+        steps = self.index(STEP_INDEX)
+        if steps[shard.stop] - steps[shard.first] != shard.n_steps:
+            raise CheckpointError(
+                f"{self.path / MANIFEST}: shard {i} must have the steps that {STEP_INDEX} says; "
+                f"it has others; {REMEDY}"
+            )
+        rows = {name: int(b[-1] - b[0]) for name, b in self._bounds(i).items()}
+        return shard_forms(self.manifest, i, rows)
+
+    def _bounds(self, i: int) -> dict[str, Int64[np.ndarray, "bound"]]:
+        """Of each modality and task, first row of each sample of a shard."""
+        shard = self.manifest.shards[i]
+        return {name: self.index(index_file(name))[shard.first : shard.stop + 1] for name in self._entries}
 
     def __reduce__(self) -> tuple[object, ...]:
         return Store, (self.path, self.manifest)
@@ -114,7 +171,7 @@ class Store:
 
     @cached_property
     def _entries(self) -> dict[str, RowsEntry]:
-        return self.manifest.modalities | self.manifest.tasks
+        return rows_of(self.manifest)
 
     def shared_steps(self, name: str) -> bool:
         """Whether any step has more than one event of this modality."""
@@ -198,17 +255,36 @@ class Store:
         """The arrays of a shard by file name, memory-mapped; checked before they are first used.
 
         Raises:
-            CheckpointError: a file was altered.
+            CheckpointError: a file was altered, or cannot be what it should be.
         """
         if i not in self._shards:
             folder, files = shard_folder(self.path, i), self.manifest.shards[i].files
-            key = (str(folder), self.manifest.fingerprint)
+            key = (str(folder), "".join(file.sha256 for file in files.values()))
             is_new = key not in _verified
-            self._shards[i] = {
-                name: map_npy(folder / name, file, is_new=is_new) for name, file in files.items()
+            arrays = {
+                name: map_npy(folder / name, files[name], form, is_new=is_new)
+                for name, form in self._shard_forms(i).items()
             }
+            if is_new:
+                self._check_shard(i, arrays)
+            self._shards[i] = arrays
             _verified.add(key)
         return self._shards[i]
 
+    def _check_shard(self, i: int, arrays: dict[str, np.ndarray]) -> None:
+        shard = self.manifest.shards[i]
+        steps = self.index(STEP_INDEX)[shard.first : shard.stop + 1]
+        rows = {name: (self._entries[name], bounds - bounds[0]) for name, bounds in self._bounds(i).items()}
+        check_shard(shard_folder(self.path, i), arrays, steps - steps[0], rows)
+
     def _beside(self, name: str) -> np.ndarray:
-        return map_npy(self.path / name, self.manifest.files[name], is_new=False)
+        return map_npy(self.path / name, self.manifest.files[name], self._beside_forms[name], is_new=False)
+
+
+def _check_listed(manifest: Path, files: dict[str, File], forms: dict[str, Form]) -> None:
+    if files.keys() != forms.keys():
+        names = sorted(files.keys() ^ forms.keys())
+        raise CheckpointError(
+            f"{manifest}: must list the files of its modalities and tasks; {names[0][:100]!r} is missing or "
+            f"not one of them; {REMEDY}"
+        )

@@ -134,10 +134,10 @@ def test_a_killed_preparation_is_swept_away(tmp_path: Path) -> None:
     process = multiprocessing.get_context("fork").Process(target=_hang, args=(tmp_path,))
     process.start()
     for _ in range(300):
-        if list((tmp_path / "stores").glob(".building-*/shard-*")):
+        if list((tmp_path / "stores").glob(".mmseq-partial.*/shard-*")):
             break
         time.sleep(0.1)
-    alive = next((tmp_path / "stores").glob(".building-*"))
+    alive = next((tmp_path / "stores").glob(".mmseq-partial.*"))
     prepare(replace(PLAN, unit="hours"), source, tmp_path / "stores")
     assert alive.exists()  # someone still works there
     os.kill(process.pid or 0, signal.SIGKILL)
