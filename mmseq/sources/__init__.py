@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -61,12 +61,17 @@ class Table:
         columns: its columns.
         located: a query that gives the same rows in the same order, with one more column,
             `mmseq_row`: text that tells a user where the row stands, such as `row 17`.
+        broken: looks for the first row that breaks the format of the file, to tell a user whose table
+            cannot be read: `row 17: …`; None where it finds none.
+        is_json: columns are text out of JSON, where a list or an object may stand, as its text.
     """
 
     sql: str
     where: str
     columns: tuple[str, ...]
     located: str
+    broken: Callable[[], str | None] | None = None
+    is_json: bool = False
 
 
 class AbsentTable(DataError):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow
+from pyarrow import compute
 
 from mmseq.errors import DataError
 
@@ -20,10 +21,12 @@ def arrow_table(name: str, rows: Rows) -> pyarrow.Table:
         DataError: it is nothing that is a table, or its columns differ in length.
     """
     if isinstance(rows, pyarrow.Table):
+        _check_names(name, rows.column_names)
         return _plain(rows)
     if hasattr(rows, "to_arrow"):  # polars
         return _plain(rows.to_arrow())
     if hasattr(rows, "iloc") and hasattr(rows, "columns"):  # pandas
+        _check_names(name, [str(column) for column in rows.columns])
         return _from_columns(name, {str(column): rows[column] for column in rows.columns})
     if isinstance(rows, Mapping):
         return _from_columns(name, rows)
@@ -33,6 +36,13 @@ def arrow_table(name: str, rows: Rows) -> pyarrow.Table:
         f"table {name!r}: needs a DataFrame, an Arrow table, a list of dicts or a dict of columns; "
         f"{type(rows).__name__} came; convert it"
     )
+
+
+def _check_names(name: str, columns: Sequence[str]) -> None:
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        raise DataError(
+            f"table {name!r}: a column must have a name of its own; {twice} come twice; rename one"
+        )
 
 
 def _from_dicts(name: str, rows: list[Any]) -> pyarrow.Table:
@@ -61,7 +71,7 @@ def _array(name: str, column: str, values: Any) -> pyarrow.Array:
         )
     try:
         return pyarrow.array(values, from_pandas=True)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):  # mixed: as text, so that the odd one is found
+    except (pyarrow.ArrowException, OverflowError):  # mixed: as text, so that the odd one is found
         return pyarrow.array([_as_text(value) for value in values], pyarrow.string())
 
 
@@ -70,13 +80,27 @@ def _as_text(value: Any) -> str | None:
 
 
 def _plain(table: pyarrow.Table) -> pyarrow.Table:
-    """Dictionaries (pandas categories) as their values, one chunk a column."""
+    """Dictionaries (pandas categories) as their values, NaN as missing, one chunk a column."""
     for i, field in enumerate(table.schema):
         if pyarrow.types.is_dictionary(field.type):
             table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))
         elif pyarrow.types.is_null(field.type):
             table = table.set_column(i, field.name, table.column(i).cast(pyarrow.string()))
-    return table.combine_chunks()
+        elif pyarrow.types.is_float16(field.type):  # DuckDB has none
+            table = table.set_column(i, field.name, table.column(i).cast(pyarrow.float32()))
+    return _without_nan(table).combine_chunks()
+
+
+def _without_nan(table: pyarrow.Table) -> pyarrow.Table:
+    """In memory NaN is how a missing number is written, in frames of pandas and polars alike."""
+    for i, field in enumerate(table.schema):
+        if pyarrow.types.is_floating(field.type):
+            column = table.column(i)
+            is_nan = compute.is_nan(column)
+            if compute.any(is_nan).as_py():
+                nothing = pyarrow.scalar(None, field.type)
+                table = table.set_column(i, field.name, compute.if_else(is_nan, nothing, column))
+    return table
 
 
 def split_records(records: Sequence[Any], id: str) -> dict[str, list[dict[str, Any]]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, InvalidInputException
 
 from mmseq.errors import DataError
 from mmseq.sources import Table
+from mmseq.sources.broken import broken_csv, broken_json
 
 SMALL = 1 << 20
 DELIMITERS = (",", "\t", ";", "|")
@@ -40,44 +43,72 @@ def _open_csv(connection: DuckDBPyConnection, path: Path) -> Table:
         f"SELECT * FROM read_csv({text(path)}, auto_detect=false, header=true, delim={text(delimiter)}, "
         f"quote='\"', escape='\"', nullstr='', columns={{{types}}})"
     )
-    return Table(sql, str(path), columns, located(sql, first=2))
+    return Table(
+        sql, str(path), columns, located(sql, first=2), partial(broken_csv, path, columns, delimiter)
+    )
 
 
 def _header(path: Path) -> tuple[tuple[str, ...], str]:
     opener: Callable[..., Iterable[str]] = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:  # type: ignore[attr-defined]
+        with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:  # type: ignore[attr-defined]
             line = next(iter(lines), "")
             delimiter = max(DELIMITERS, key=line.count)
             lines.seek(0)
             columns = tuple(next(csv.reader(lines, delimiter=delimiter), ()))
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise DataError(f"{path}: must be UTF-8 text; {error}; convert it") from error
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"{path}: cannot be unpacked; {error}; compress it again") from error
+    if strange := re.search("[\0\ud800-\udfff]", line):
+        byte = ord(strange.group()) & 0xFF
+        raise DataError(f"{path} row 1: must be UTF-8 text; byte {byte:#04x} came; convert the file")
     if not columns or "" in columns:
         raise DataError(f"{path} row 1: every column needs a name; header is {line.strip()!r}; name them")
-    if twice := sorted({c for c in columns if [x.lower() for x in columns].count(c.lower()) > 1}):
+    if twice := sorted(set(alike(columns))):
         raise DataError(f"{path} row 1: a column must have a name of its own; {twice} come twice; rename one")
     return columns, delimiter
 
 
 def _open_parquet(connection: DuckDBPyConnection, path: Path) -> Table:
     sql = f"SELECT * FROM read_parquet({text(path)})"
+    _check_names(connection, path)
     return Table(sql, str(path), columns_of(connection, sql), located(sql, first=1))
 
 
+def _check_names(connection: DuckDBPyConnection, path: Path) -> None:
+    """DuckDB would rename the second of two columns of one name."""
+    query = f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({text(path)})"
+    names, to_skip = [], 0
+    for name, n_children in connection.execute(query).fetchall()[1:]:  # depth first, after the root
+        if to_skip:
+            to_skip += n_children - 1
+        else:
+            names.append(name)
+            to_skip = n_children
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}: a column must have a name of its own; {twice} come twice; rename one")
+
+
 def _open_jsonl(connection: DuckDBPyConnection, path: Path) -> Table:
-    return jsonl_table(connection, text(path), str(path))
-
-
-def jsonl_table(connection: DuckDBPyConnection, files: str, where: str) -> Table:
     """Objects, one a line; a key that a line lacks is missing there."""
-    keys = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({files}) ORDER BY 1"
-    columns = tuple(key for (key,) in connection.execute(keys).fetchall())
+    broken = partial(broken_json, [path], "row")
+    keys = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({text(path)}) ORDER BY 1"
+    try:
+        columns = tuple(key for (key,) in connection.execute(keys).fetchall())
+    except InvalidInputException as error:
+        raise DataError(f"{path} {broken() or f'must be JSONL; {error}; correct it'}") from error
     if not columns:
-        raise DataError(f"{where}: a table needs rows; there is none; drop it or give it rows")
+        raise DataError(f"{path}: a table needs rows; there is none; drop it or give it rows")
+    if twice := alike(columns):
+        raise DataError(f"{path} {broken() or f'keys {twice} must not differ only in case'}; rename one")
     types = ", ".join(f"{text(c)}: 'VARCHAR'" for c in columns)
-    sql = f"SELECT * FROM read_ndjson({files}, columns={{{types}}})"
-    return Table(sql, where, columns, located(sql, first=1))
+    sql = f"SELECT * FROM read_ndjson({text(path)}, columns={{{types}}})"
+    return Table(sql, str(path), columns, located(sql, first=1), broken, is_json=True)
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """Names that are one to a database, which ignores case."""
+    lower = [name.lower() for name in names]
+    return sorted(name for name in names if lower.count(name.lower()) > 1)
 
 
 READERS: dict[tuple[str, ...], Callable[[DuckDBPyConnection, Path], Table]] = {

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 from typing import Literal
 
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, InvalidInputException
 from pydantic import Field
 
 from mmseq.config.paths import YamlPath
 from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
 from mmseq.sources import AbsentTable, Source, SourceConfig, Table, sources
-from mmseq.sources.files import digest_files, located, text
+from mmseq.sources.broken import broken_json
+from mmseq.sources.files import alike, digest_files, located, text
 
 SAMPLES = "samples"
+NESTED = {"ARRAY", "OBJECT"}
 
 
 class RecordsConfig(SourceConfig):
@@ -39,14 +42,19 @@ class RecordsSource(Source):
         self.path, self.id, self.group = Path(path), id, group
 
     def table(self, connection: DuckDBPyConnection, name: str) -> Table:
-        fields = self._fields(connection)
+        try:
+            fields = self._fields(connection)
+        except InvalidInputException as error:
+            told = self._broken() or f"must hold JSON; {error}; correct it"
+            raise DataError(f"{self.path} {told}") from error
         if name == SAMPLES:
-            scalars = tuple(sorted(f for f, types in fields.items() if not types & {"ARRAY", "OBJECT"}))
+            scalars = tuple(sorted(f for f, types in fields.items() if f == self.id or types - NESTED))
             columns = ", ".join(f"json ->> {_at(f)} AS {_quoted(f)}" for f in scalars)
             sql = f"SELECT {columns} FROM ({self._json()})"
-            return Table(sql, str(self.path), scalars, located(sql, first=1, word="record"))
-        if not fields.get(name, set()) & {"ARRAY", "OBJECT"}:
-            nested = [SAMPLES, *(f for f, types in fields.items() if types & {"ARRAY", "OBJECT"})]
+            rows = located(sql, first=1, word="record")
+            return Table(sql, str(self.path), scalars, rows, self._broken, is_json=True)
+        if not fields.get(name, set()) & NESTED:
+            nested = [SAMPLES, *(f for f, types in fields.items() if types & NESTED)]
             raise AbsentTable(
                 f"{self.path}: a table must be a field that holds a list; no record has a list {name!r}"
                 f"{did_you_mean(name, nested)}; tables: {', '.join(nested)}"
@@ -65,6 +73,9 @@ class RecordsSource(Source):
             raise DataError(f"{pattern}: records must be in files; there is none; correct the path")
         return files
 
+    def _broken(self) -> str | None:
+        return broken_json(self._files(), "record")
+
     def _json(self) -> str:
         """SQL of all records, as `json`, each with its number."""
         files = self._files()
@@ -75,10 +86,13 @@ class RecordsSource(Source):
 
     def _fields(self, connection: DuckDBPyConnection) -> dict[str, set[str]]:
         """The JSON types that each field has."""
+        objects = f"SELECT row_number() OVER () AS number, json FROM ({self._json()})"
         if bad := connection.execute(
-            f"SELECT mmseq_row FROM ({located(self._json(), 1, 'record')}) WHERE json_type(json) <> 'OBJECT'"
+            f"SELECT number FROM ({objects}) WHERE json_type(json) <> 'OBJECT' ORDER BY 1 LIMIT 1"
         ).fetchall():
-            raise DataError(f"{self.path} {bad[0][0]}: a record is an object {{…}}; it is not; correct it")
+            raise DataError(
+                f"{self.path} record {bad[0][0]}: a record is an object {{…}}; it is not; correct it"
+            )
         query = (
             "SELECT DISTINCT key, json_type(json, '$.\"' || replace(key, '\"', '\\\"') || '\"') FROM "
             f"(SELECT json, unnest(json_keys(json)) AS key FROM ({self._json()})) ORDER BY ALL"
@@ -86,7 +100,33 @@ class RecordsSource(Source):
         fields: dict[str, set[str]] = {}
         for key, kind in connection.execute(query).fetchall():
             fields.setdefault(key, set()).add(kind)
+        self._check_keys(connection, list(fields), objects)
         return fields
+
+    def _check_keys(self, connection: DuckDBPyConnection, keys: Sequence[str], objects: str) -> None:
+        """A key that comes twice in an object, or in two spellings, would hide a value.
+
+        Args:
+            keys: all that there are.
+            objects: SQL of `number` of the record and `json`.
+        """
+        twice = "len(list_distinct(json_keys(json))) < len(json_keys(json))"
+        query = f"SELECT number, json_keys(json) FROM ({objects}) WHERE {twice} ORDER BY 1 LIMIT 1"
+        for number, found in connection.execute(query).fetchall():
+            key = next(key for key in found if found.count(key) > 1)
+            raise DataError(
+                f"{self.path} record {number}, column {key!r}: a key stands once in an object; it comes "
+                "twice; drop one"
+            )
+        if spelt := alike(keys):
+            pair = [key for key in spelt if key.lower() == spelt[0].lower()]
+            query = f"SELECT min(number) FROM ({objects}) WHERE list_contains(json_keys(json), ?)"
+            found = [(connection.execute(query, [key]).fetchall()[0][0], key) for key in pair]
+            (_, first), (number, key), *_ = sorted(found)
+            raise DataError(
+                f"{self.path} record {number}, column {key!r}: a key is spelt one way in all objects; "
+                f"{first!r} came, too; rename one"
+            )
 
     def _nested(self, connection: DuckDBPyConnection, name: str) -> Table:
         rows = (
@@ -101,11 +141,13 @@ class RecordsSource(Source):
         keys = f"SELECT DISTINCT unnest(json_keys(item)) FROM ({items}) ORDER BY 1"
         columns = tuple(key for (key,) in connection.execute(keys).fetchall() if key != self.id)
         picked = ", ".join(f"item ->> {_at(key)} AS {_quoted(key)}" for key in columns)
+        self._check_keys(connection, columns, f"SELECT number, item AS json FROM ({items})")
         sql = f"SELECT id AS {_quoted(self.id)}, {picked} FROM ({items})"
         labelled = (
             f"SELECT 'record ' || number AS mmseq_row, id AS {_quoted(self.id)}, {picked} FROM ({items})"
         )
-        return Table(sql, f"{self.path}, {name!r}", (self.id, *columns), labelled)
+        where = f"{self.path}, {name!r}"
+        return Table(sql, where, (self.id, *columns), labelled, self._broken, is_json=True)
 
     def _check_lists(self, connection: DuckDBPyConnection, name: str, rows: str, items: str) -> None:
         wrong = (

@@ -13,14 +13,14 @@ Kind = Literal["id", "number", "code", "clock", "moment", "last clock", "last mo
 NAN = "'nan'::DOUBLE"
 FLOATS = ("FLOAT", "DOUBLE")
 WHOLE = "9e15"  # below it every whole number is a float
+LARGEST_TIME = 2**53  # from it on, float64 takes neighbouring whole numbers for one
+YEARS = "of the years 1678 to 2261"  # what int64 nanoseconds reach
 RULES = {
-    "id": "every row needs a sample id",
     "number": "a number must be finite, or missing",
-    "code": "a category is text",
     "clock": "a time must be a finite number, as the first one in its column is",
-    "moment": "a time must be a date and time, as the first one in its column is",
+    "moment": f"a time must be a date and time, as the first one in its column is, {YEARS}",
     "last clock": "a last time must be a number, as the events' times are, or missing",
-    "last moment": "a last time must be a date and time, as the events' times are, or missing",
+    "last moment": f"a last time must be a date and time, as the events' times are, {YEARS}, or missing",
 }
 
 
@@ -33,13 +33,15 @@ class Cell:
         kind: what it is read as: a `clock` is a numeric time, a `moment` a date and time; the `last`
             ones are limits, which may be missing.
         type: its DuckDB type.
-        missing: what stands for missing where it is text.
+        missing: what stands for missing where it is text, and as a number where it is one.
+        is_json: a list or an object may stand in it, as JSON.
     """
 
     column: str
     kind: Kind
     type: str
     missing: Sequence[str] = ("",)
+    is_json: bool = False
 
     @property
     def raw(self) -> str:
@@ -51,42 +53,78 @@ class Cell:
         number, moment = self._number(), self._moment()
         match self.kind:
             case "id":
-                return f"coalesce({self._word()}, {bad})"
+                return self._unless_strange(f"coalesce({self._word()}, {bad})", bad)
             case "code":
-                return self._word()
+                return self._unless_strange(self._word(), bad)
             case "clock":
-                return f"CASE WHEN isfinite({number}) THEN {number} ELSE {bad} END"
+                return f"CASE WHEN isfinite({number}) AND NOT {self._is_late()} THEN {number} ELSE {bad} END"
             case "moment":
                 return f"coalesce({moment}, {bad})"
             case "last moment":
                 return f"CASE WHEN {self._is_missing()} THEN NULL ELSE coalesce({moment}, {bad}) END"
-        read = f"coalesce({number}, CASE WHEN {self._is_missing()} THEN {NAN} ELSE {bad} END)"
-        return self._without_markers(f"CASE WHEN isinf({number}) THEN {bad} ELSE {read} END")
+        missing = f"CASE WHEN {self._is_missing()} THEN {NAN} ELSE {bad} END"
+        return f"CASE WHEN isfinite({number}) AND NOT {self._is_marker()} THEN {number} ELSE {missing} END"
 
-    def bad(self) -> str:
-        """SQL that is true where the cell breaks its rule."""
-        number, moment = self._number(), self._moment()
+    def broken(self) -> str:
+        """SQL of the rule that the cell breaks; NULL where it breaks none."""
+        rules = " ".join(f"WHEN {bad} THEN {text(rule)}" for bad, rule in self._rules())
+        return f"CASE {rules} END" if rules else "NULL"
+
+    def _rules(self) -> list[tuple[str, str]]:
+        """Conditions of a bad cell, and what each breaks."""
         match self.kind:
             case "id":
-                return f"{self._word()} IS NULL"
+                lacks = (f"({self._word()}) IS NULL", "every row needs a sample id")
+                return [lacks, *self._strange("a sample id")]
             case "code":
-                return "false"
+                return self._strange("a category")
             case "clock":
-                return f"NOT coalesce(isfinite({number}), false)"
+                limit = f"a time must be below 2^53 ({LARGEST_TIME:,}): beyond it float64 merges neighbours"
+                is_finite = f"coalesce(isfinite({self._number()}), false)"
+                return [(f"NOT {is_finite}", RULES["clock"]), (self._is_late(), limit)]
             case "moment":
-                return f"{moment} IS NULL"
+                return [(f"{self._moment()} IS NULL", RULES["moment"])]
             case "last moment":
-                return f"{moment} IS NULL AND NOT {self._is_missing()}"
-        return f"isinf({number}) OR ({number} IS NULL AND NOT {self._is_missing()})"
+                return [(f"{self._moment()} IS NULL AND NOT {self._is_missing()}", RULES["last moment"])]
+        is_finite = f"coalesce(isfinite({self._number()}), false)"
+        return [(f"NOT {is_finite} AND NOT {self._is_missing()}", RULES[self.kind])]
+
+    def _strange(self, what: str) -> list[tuple[str, str]]:
+        """What no text of one value can be."""
+        rules = []
+        if self.type in FLOATS:
+            is_nan = f"isnan({self.raw}) AND NOT {self._is_missing()}"
+            rules += [(f"isinf({self.raw}) OR ({is_nan})", f"{what} that is a number must be finite")]
+        if self.type in ("VARCHAR", "BLOB"):
+            rules += [(f"contains({self._text()}, chr(0))", f"{what} has no NUL character")]
+        if self.type == "VARCHAR" and self.is_json:  # a list or object within it comes as its text
+            is_nested = (
+                f"CASE WHEN left({self.raw}, 1) IN ('[', '{{') THEN json_valid({self.raw}) ELSE false END"
+            )
+            rules += [(is_nested, f"{what} is one value, no list and no object")]
+        if self.type.endswith("]") or self.type.startswith(("STRUCT", "MAP", "UNION")):
+            rules += [(f"{self.raw} IS NOT NULL", f"{what} is one value, no list and no object")]
+        return rules
+
+    def _unless_strange(self, value: str, bad: str) -> str:
+        found = " ".join(f"WHEN {condition} THEN {bad}" for condition, _ in self._strange(""))
+        return f"CASE {found} ELSE {value} END" if found else value
+
+    def _is_late(self) -> str:
+        return f"abs({self._number()}) >= {LARGEST_TIME}"
 
     def _number(self) -> str:
         return f"TRY_CAST({self.raw} AS DOUBLE)"
 
     def _moment(self) -> str:
-        """Nanoseconds since 1970, UTC; text without an offset is UTC."""
+        """Nanoseconds since 1970, UTC; text without an offset is UTC. NULL where there is no such time."""
         if self.type == "VARCHAR":  # a cast to TIMESTAMP would drop an offset such as +02:00 in silence
-            return f"epoch_ns(TRY_CAST({self.raw} AS TIMESTAMPTZ))"
-        return f"epoch_ns({self.raw})"
+            digits = (
+                f"regexp_extract({self.raw}, '\\.\\d{{6}}(\\d{{1,3}})', 1)"  # what microseconds leave out
+            )
+            rest = f"CASE WHEN length({self.raw}) > 26 THEN CAST(rpad({digits}, 3, '0') AS BIGINT) ELSE 0 END"
+            return f"TRY(epoch_ns(TRY_CAST({self.raw} AS TIMESTAMPTZ)) + {rest})"
+        return f"TRY(epoch_ns({self.raw}))"
 
     def _word(self) -> str:
         """One text for a value, whatever type it comes in; of text, missing is also what is marked so."""
@@ -115,16 +153,17 @@ class Cell:
         )
 
     def _is_missing(self) -> str:
+        """Whether there is no value, or one that stands for none."""
         if self.type != "VARCHAR":
-            return f"{self.raw} IS NULL"
-        return f"({self.raw} IS NULL OR {self.raw} IN ({_listed(('', *self.missing))}))"
+            return f"({self.raw} IS NULL OR {self._is_marker()})"
+        return (
+            f"({self.raw} IS NULL OR {self.raw} IN ({_listed(('', *self.missing))}) OR {self._is_marker()})"
+        )
 
-    def _without_markers(self, number: str) -> str:
-        """Takes out markers that are numbers themselves, such as -1."""
-        markers = [repr(float(m)) for m in self.missing if _is_finite(m)]
-        if not markers:
-            return number
-        return f"CASE WHEN {self._number()} IN ({', '.join(markers)}) THEN {NAN} ELSE {number} END"
+    def _is_marker(self) -> str:
+        """Whether a number stands for missing, such as -1 or NaN where the markers say so."""
+        markers = [text(repr(float(m))) + "::DOUBLE" for m in self.missing if _is_number(m)]
+        return f"coalesce({self._number()} IN ({', '.join(markers)}), false)" if markers else "false"
 
 
 def quoted(name: str) -> str:
@@ -136,8 +175,9 @@ def _listed(words: Sequence[str]) -> str:
     return ", ".join(map(text, dict.fromkeys(words)))
 
 
-def _is_finite(word: str) -> bool:
+def _is_number(word: str) -> bool:
     try:
-        return abs(float(word)) < float("inf")
+        float(word)
     except ValueError:
         return False
+    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
@@ -11,7 +11,7 @@ from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
 from mmseq.sources import AbsentTable, Source, Table
 from mmseq.store.cells import Cell, Kind, quoted
-from mmseq.store.locate import first_lines, raise_bad_cell
+from mmseq.store.locate import first_lines, raise_bad_cell, raise_unreadable
 from mmseq.store.plan import Plan
 from mmseq.store.query import first_row, only_row
 from mmseq.store.raw import Raw
@@ -41,9 +41,7 @@ def ingest(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source) ->
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
-            raise DataError(
-                f"{raw.table.where}: cannot be read; {first_lines(error)}; correct the file"
-            ) from error
+            raise_unreadable(raw.table, error)
         if not raw.n_rows and not plan.known:
             raise DataError(f"{raw.table.where}: a table needs rows; it has none; drop it or give it rows")
     return raws
@@ -89,11 +87,11 @@ def _lacking(table: Table, columns: Iterable[str]) -> Table:
     """The table with every column, missing throughout where there is none."""
     absent = tuple(dict.fromkeys(column for column in columns if column not in table.columns))
     empty = "".join(f", NULL::VARCHAR AS {quoted(column)}" for column in absent)
-    return Table(
-        f"SELECT *{empty} FROM ({table.sql})",
-        table.where,
-        table.columns + absent,
-        f"SELECT *{empty} FROM ({table.located})",
+    return replace(
+        table,
+        sql=f"SELECT *{empty} FROM ({table.sql})",
+        columns=table.columns + absent,
+        located=f"SELECT *{empty} FROM ({table.located})",
     )
 
 
@@ -145,7 +143,7 @@ def _cell(connection: duckdb.DuckDBPyConnection, table: Table, use: Use, type: s
     kind = use.kind
     if kind in ("clock", "last clock") and _is_moment(connection, table, use.column, type):
         kind = "moment" if kind == "clock" else "last moment"
-    return Cell(use.column, kind, type, source.missing)
+    return Cell(use.column, kind, type, source.missing, table.is_json)
 
 
 def _is_moment(connection: duckdb.DuckDBPyConnection, table: Table, column: str, type: str) -> bool:

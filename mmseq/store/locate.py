@@ -7,27 +7,45 @@ from typing import NoReturn
 import duckdb
 
 from mmseq.errors import DataError
+from mmseq.sources import Table
 from mmseq.sources.files import text
-from mmseq.store.cells import RULES
 from mmseq.store.query import first_column, first_row
 from mmseq.store.raw import Raw
+
+LONGEST = 80  # characters of a cell that a message shows
 
 
 def raise_bad_cell(connection: duckdb.DuckDBPyConnection, raw: Raw, error: duckdb.Error) -> NoReturn:
     """Finds the first cell that breaks its rule, of the columns that are read."""
     for cell in raw.cells.values():
-        query = f"SELECT mmseq_row, {cell.raw} FROM ({raw.table.located}) WHERE {cell.bad()} LIMIT 1"
+        query = (
+            f"SELECT * FROM (SELECT mmseq_row, {cell.raw}, {cell.broken()} AS rule "
+            f"FROM ({raw.table.located})) WHERE rule IS NOT NULL LIMIT 1"
+        )
         try:
             found = first_row(connection, query)
         except duckdb.Error:
             break  # the table cannot be read at all
         if found is not None:
-            came = "nothing" if found[1] is None else repr(str(found[1]))
             raise DataError(
-                f"{raw.table.where} {found[0]}, column {cell.column!r}: {RULES[cell.kind]}; {came} came; "
+                f"{raw.table.where} {found[0]}, column {cell.column!r}: {found[2]}; {_told(found[1])} came; "
                 "correct it or drop the row"
             ) from error
-    raise DataError(f"{raw.table.where}: cannot be read; {first_lines(error)}; correct the file") from error
+    raise_unreadable(raw.table, error)
+
+
+def raise_unreadable(table: Table, error: duckdb.Error) -> NoReturn:
+    """Says in which row a text file breaks its format, where that can be found out."""
+    told = table.broken() if table.broken is not None else None
+    said = f"{table.where}: cannot be read; {first_lines(error)}; correct the file"
+    raise DataError(f"{table.where} {told}" if told else said) from error
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "nothing"
+    told = repr(str(value))
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]}… ({len(str(value)):,} characters)"
 
 
 def rows_of(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -67,9 +69,49 @@ CELLS = {
     "unparsable time": (VITALS.replace("b,0", "b,noon"), "row 4, column 't': a time must be a finite number"),
     "null id": (VITALS.replace("b,0", ",0"), "row 4, column 'id': every row needs a sample id; nothing came"),
     "null id in quotes": (VITALS.replace("b,0", '"",0'), "row 4, column 'id': every row needs a sample id"),
-    "too many cells": (VITALS.replace("b,0,,x", "b,0,,x,9"), "vitals.csv: cannot be read; "),
-    "too few cells": (VITALS.replace("b,0,,x", "b,0"), "CSV Error on Line: 4"),
-    "open quote": (VITALS.replace("b,0,,x", 'b,0,,"x'), "CSV Error on Line: 4"),
+    "too many cells": (
+        VITALS.replace("b,0,,x", "b,0,,x,9"),
+        "vitals.csv row 4, after column 'drug': a row has a cell for each of 4 columns; 5 came; quote cells "
+        "that hold ',', or drop the row",
+    ),
+    "too few cells": (
+        VITALS.replace("b,0,,x", "\n\nb,0"),
+        "vitals.csv row 4, column 'hr': a row has a cell for each of 4 columns; 2 came; add what is missing",
+    ),
+    "open quote": (
+        VITALS.replace("b,0,,x", 'b,0,,"x'),
+        "row 4, column 'drug': a quote that is opened must be closed; this one never is; correct it",
+    ),
+    "after a quote": (
+        VITALS.replace("b,0,,x", 'b,0,,"x"y'),
+        "row 4, column 'drug': a cell in quotes ends with its quote; more came after it; double the quotes",
+    ),
+    "rows after a cell of two lines": (
+        VITALS.replace("80,x", '80,"x\ny"').replace("b,0,,x", "b,0,,x,9"),
+        "vitals.csv row 4, after column 'drug': a row has a cell",
+    ),
+    "line ends that differ": (
+        VITALS.replace("a,1,NA,y\n", "a,1,NA,y\r\n"),
+        "vitals.csv row 3: all rows must end alike; CRLF came after LF; convert the file",
+    ),
+    "NUL in an id": (
+        VITALS.replace("b,0", "a\0,0"),
+        "row 4, column 'id': a sample id has no NUL character; 'a\\x00' came; correct it or drop the row",
+    ),
+    "NUL in a category": (VITALS.replace(",,x", ",,x\0"), "row 4, column 'drug': a category has no NUL char"),
+    "NUL in the header": (
+        "id,t,hr,drug,\0\na,0,1,x,\n",
+        "vitals.csv row 1: must be UTF-8 text; byte 0x00 came",
+    ),
+    "a time that float64 rounds": (
+        VITALS.replace("c,5", "c,9007199254740993"),
+        "row 5, column 't': a time must be below 2^53 (9,007,199,254,740,992): beyond it float64 merges "
+        "neighbours; '9007199254740993' came",
+    ),
+    "a long cell": (
+        VITALS.replace("70.5", "x" * 5000),
+        f"row 5, column 'hr': a number must be finite, or missing; '{'x' * 79}… (5,000 characters) came",
+    ),
     "no rows": ("id,t,hr,drug\n", "vitals.csv: a table needs rows; it has none; drop it or give it rows"),
     "empty file": ("", "vitals.csv row 1: every column needs a name"),
     "a column twice": (
@@ -230,10 +272,111 @@ def test_clocks_of_two_sorts(tmp_path: Path, write: Write) -> None:
     assert "dates in task 'y' (labels.csv, column 't')" in message
 
 
-def test_bad_moment(tmp_path: Path, write: Write) -> None:
-    write(vitals="id,t,hr,drug\na,2024-02-28T10:00:00,80,x\na,2024-02-30,81,y\n")
+@pytest.mark.parametrize("moment", ["2024-02-30", "1677-09-20", "2500-01-01", "infinity", "5", ""])
+def test_bad_moment(moment: str, tmp_path: Path, write: Write) -> None:
+    """Times beyond nanoseconds of 64 bits are located, too."""
+    write(vitals=f"id,t,hr,drug\na,2024-02-28T10:00:00,80,x\na,{moment},81,y\n")
     message = fails(tmp_path, Plan(EVENTS, {}))
     assert "vitals.csv row 3, column 't': a time must be a date and time, as the first one" in message
+
+
+@pytest.mark.parametrize("word", ["nan", "-NaN", "nan(1)"])
+def test_nan_that_is_not_declared_missing(word: str, tmp_path: Path, write: Write) -> None:
+    """Text and the number, in CSV and in Parquet; a null is missing all the same."""
+    write(vitals=VITALS.replace("NA", word))
+    frame = pyarrow.table({"id": ["a", "b"], "t": [0, 1], "hr": [None, float("nan")]})
+    pyarrow.parquet.write_table(frame, tmp_path / "v.parquet")
+    source = TablesSource(root=tmp_path, id="id", group=None, missing=["", "-1"])
+    for name, row in (("vitals.csv", 3), ("v.parquet", 2)):
+        message = fails(tmp_path, Plan({"v": Reading(name, "t", ("hr",))}), source)
+        assert f"{name} row {row}, column 'hr': a number must be finite, or missing; " in message
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("column", ["id", "drug"])
+def test_categories_and_ids_that_are_no_number(column: str, value: float, tmp_path: Path) -> None:
+    columns = {"id": ["a", "b"], "t": [0, 1], "drug": ["x", "y"]} | {column: [1.0, value]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "v.parquet")
+    source = TablesSource(root=tmp_path, id="id", group=None, missing=[""])
+    message = fails(tmp_path, Plan({"v": Reading("v.parquet", "t", codes=("drug",))}), source)
+    assert f"v.parquet row 2, column {column!r}: " in message
+    assert f"{str(value)!r} came" in message
+
+
+@pytest.mark.parametrize("cell", [["x"], {"x": 1}])
+def test_nested_cells(cell: Any, tmp_path: Path) -> None:
+    """A list is no category, in whatever form it comes."""
+    row = {"id": "a", "t": 0, "drug": cell}
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pylist([row | {"drug": None}, row]), tmp_path / "v.parquet"
+    )
+    (tmp_path / "v.jsonl").write_text(f"{json.dumps(row | {'drug': 'z'})}\n\n{json.dumps(row)}\n")
+    (tmp_path / "r.jsonl").write_text('{"id": "b"}\n' + json.dumps({"id": "a", "v": [row]}))
+    reading = Reading("v", "t", codes=("drug",))
+    rule = "column 'drug': a category is one value, no list and no object; "
+    for name in ("v.parquet", "v.jsonl"):
+        message = fails(tmp_path, Plan({"v": Reading(name, "t", codes=("drug",))}))
+        assert f"{name} row 2, {rule}" in message
+    records = RecordsSource(path=tmp_path / "r.jsonl", id="id", group=None)
+    assert f"r.jsonl, 'v' record 2, {rule}" in fails(tmp_path, Plan({"v": reading}), records)
+    memory = MemorySource({"v": [row | {"drug": None}, row]}, id="id", group=None)
+    assert f"table 'v' row 2, {rule}" in fails(tmp_path, Plan({"v": reading}), memory)
+
+
+JSON_CASES = {
+    "a key twice": ('{"id": "b", "t": 1, "hr": 1, "hr": 2}', "row 2, column 'hr': a key stands once in an"),
+    "a key in two cases": ('{"id": "b", "t": 1, "hr": 1, "HR": 2}', "row 2, column 'HR': a key stands once"),
+    "another spelling": ('{"id": "b", "t": 1, "HR": 2}', "row 2, column 'HR': a key is spelt one way in all"),
+    "half an object": ('{"id": "b", "t": 1,', "row 2: must be an object of JSON; Expecting"),
+    "two objects": ('{"id": "b"} {"id": "c"}', "row 2: must be an object of JSON; Extra data"),
+    "a list": ("[1]", "row 2: must be an object of JSON; list came"),
+    "half a pair": ('{"id": "b", "t": 1, "hr": "\\ud800"}', "row 2: must be UTF-8 text; half of a surrogate"),
+}
+
+
+@pytest.mark.parametrize("case", JSON_CASES)
+def test_lines_that_are_no_rows(case: str, tmp_path: Path) -> None:
+    line, message = JSON_CASES[case]
+    (tmp_path / "v.jsonl").write_text(f'{{"id": "a", "t": 0, "hr": 1}}\n\n{line}\n')
+    assert f"v.jsonl {message}" in fails(tmp_path, Plan({"v": Reading("v.jsonl", "t", ("hr",))}))
+
+
+RECORD_KEYS = {
+    "twice": (
+        '{"id": "b", "v": [{"t": 0, "hr": 1, "hr": 2}]}',
+        "column 'hr': a key stands once in an object",
+    ),
+    "twice in a record": ('{"id": "b", "v": [], "v": [{"t": 0}]}', "column 'v': a key stands once"),
+    "two cases": (
+        '{"id": "b", "v": [{"t": 0, "HR": 2}]}',
+        "column 'HR': a key is spelt one way in all objects",
+    ),
+    "two cases of a field": ('{"id": "b", "V": [{"t": 0}]}', "column 'V': a key is spelt one way in all"),
+    "half a record": ('{"id": "b", "v": [', "must be an object of JSON"),
+}
+
+
+@pytest.mark.parametrize("case", RECORD_KEYS)
+def test_keys_of_records(case: str, tmp_path: Path) -> None:
+    """A key in two spellings is one column to a database, which would take the value of the other."""
+    line, message = RECORD_KEYS[case]
+    (tmp_path / "r.jsonl").write_text(f'{{"id": "a", "v": [{{"t": 0, "hr": 1}}]}}\n{line}\n')
+    source = RecordsSource(path=tmp_path / "r.jsonl", id="id", group=None)
+    told = fails(tmp_path, Plan({"v": Reading("v", "t", ("hr",))}), source)
+    assert "r.jsonl record 2" in told
+    assert message in told
+
+
+def test_a_column_twice(tmp_path: Path) -> None:
+    """Of two columns of one name, none is taken."""
+    arrays = [pyarrow.array(["a"]), pyarrow.array([0]), pyarrow.array([1.0]), pyarrow.array([2.0])]
+    table = pyarrow.Table.from_arrays(arrays, names=["id", "t", "x", "x"])
+    pyarrow.parquet.write_table(table, tmp_path / "v.parquet")
+    rule = "a column must have a name of its own; ['x'] come twice; rename one"
+    assert f"v.parquet: {rule}" in fails(tmp_path, Plan({"v": Reading("v.parquet", "t", ("x",))}))
+    for rows in (table, pandas.DataFrame([["a", 0, 1.0, 2.0]], columns=["id", "t", "x", "x"])):
+        with pytest.raises(DataError, match=re.escape(f"table 'v': {rule}")):
+            MemorySource({"v": rows}, id="id", group=None)
 
 
 def test_pivot_code_that_never_occurs(tmp_path: Path, write: Write) -> None:
@@ -273,6 +416,11 @@ def test_broken_files(tmp_path: Path) -> None:
     for name in ("a.csv.gz", "b.csv.gz", "c.csv", "d.parquet", "e.jsonl"):
         message = fails(tmp_path, Plan({"v": Reading(name, "t", ("hr",))}, {}))
         assert name in message
+    for content in (b"id,t,hr\na,1,2\na,1,\xff\xfe\n", b"id,t,hr\n" + b"a,1,2\n" * 9_000 + b"a,1,\xe9\n"):
+        (tmp_path / "c.csv").write_bytes(content)
+        message = fails(tmp_path, Plan({"v": Reading("c.csv", "t", ("hr",))}))
+        bad = next(i for i, line in enumerate(content.split(b"\n"), start=1) if not line.isascii())
+        assert f"c.csv row {bad}, column 'hr': must be UTF-8 text; byte " in message
 
 
 def test_other_formats_name_the_row(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas
 import polars
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from mmseq.sources import Pivot, Reading
@@ -65,6 +67,18 @@ def test_nanoseconds_are_kept(tmp_path: Path) -> None:
     assert store.gather(np.array([0])).time.tolist() == [0.0, 1e-9, 1.000000007]
 
 
+def test_nanoseconds_of_text_are_kept(tmp_path: Path) -> None:
+    """Nine digits, with and without an offset, also before 1970."""
+    texts = [
+        "1969-12-31T23:59:59.999999999Z",
+        "1970-01-01 02:00:00.0000000015+02",
+        "1970-01-01T00:00:00.00000001",
+    ]
+    rows = {"id": [1] * 3, "t": texts, "x": [1.0] * 3}
+    store = store_of(tmp_path, rows, Reading("v", "t", ("x",)))
+    assert (store.origins.tolist(), store.gather(np.array([0])).time.tolist()) == ([-1], [0.0, 2e-9, 11e-9])
+
+
 def test_until_moments(tmp_path: Path) -> None:
     times = ["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00"]
     rows = {"id": [1] * 3, "t": times, "x": [1.0, 2.0, 3.0]}
@@ -79,6 +93,44 @@ def test_numbers_of_every_type(tmp_path: Path) -> None:
         got = values(store_of(tmp_path, {"id": [1] * 3, "t": [0, 1, 2], "x": x}, Reading("v", "t", ("x",))))
         want = [1, np.nan, 1 if x[0] is True else 3]
         np.testing.assert_array_equal(got[:, 0], np.array(want, np.float32))
+
+
+@pytest.mark.parametrize("frame", [dict, pandas.DataFrame, polars.DataFrame, pyarrow.table])
+def test_nan_in_memory_is_missing(frame: Any, tmp_path: Path) -> None:
+    """As null is, in a column of numbers of any width; in one of categories, too."""
+    for dtype in ("f2", "f4", "f8"):
+        x = np.array([1, np.nan, 3], dtype)
+        if frame is polars.DataFrame and dtype == "f2":
+            continue
+        rows = frame({"id": [1] * 3, "t": [0, 1, 2], "x": x})
+        got = values(store_of(tmp_path, rows, Reading("v", "t", ("x",))))
+        np.testing.assert_array_equal(got[:, 0], np.array(x, np.float32))
+        assert words(store_of(tmp_path, rows, Reading("v", "t", codes=("x",)))) == ["1", None, "3"]
+
+
+def test_numbers_that_are_declared_missing(tmp_path: Path) -> None:
+    """NaN and infinity, too, as text and as numbers."""
+    columns = {"id": ["1"] * 4, "t": [0, 1, 2, 3], "x": [1.0, np.inf, np.nan, -1.0]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "v.parquet")
+    (tmp_path / "v.csv").write_text("id,t,x\n1,0,1\n1,1,Infinity\n1,2,nan\n1,3,-1.0\n")
+    source = TablesSource(root=tmp_path, id="id", group=None, missing=["NaN", "inf", "-1"])
+    for name in ("v.parquet", "v.csv"):
+        store = prepare(Plan({"v": Reading(name, "t", ("x",))}), source, tmp_path / "stores")
+        np.testing.assert_array_equal(values(store)[:, 0], np.array([1, np.nan, np.nan, np.nan], np.float32))
+
+
+def test_integers_that_no_machine_word_holds(tmp_path: Path) -> None:
+    for c in ([2**70, None], [2**64 - 1, None], np.array([2**70, None], object)):
+        rows = {"id": [1, 1], "t": [0, 1], "c": c}
+        assert words(store_of(tmp_path, rows, Reading("v", "t", codes=("c",)))) == [str(c[0]), None]
+        assert values(store_of(tmp_path, rows, Reading("v", "t", ("c",))))[0, 0] == np.float32(c[0])
+
+
+def test_a_mean_of_large_numbers_is_finite(tmp_path: Path) -> None:
+    rows = {"id": [1] * 4, "t": [1, 1, 1, 2], "k": ["a", "a", "b", "b"], "x": [1.5e308, 1.7e308, 1.0, 3.0]}
+    store = store_of(tmp_path, rows, Reading("v", "t", pivot=Pivot("k", "x")))
+    np.testing.assert_array_equal(values(store), [[1.6e308, 1.0], [np.nan, 3.0]])
+    assert store.entry("v").report["averaged cells"] == 1
 
 
 def test_missing_markers(tmp_path: Path) -> None:
