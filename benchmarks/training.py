@@ -10,6 +10,7 @@ length-bucketed padded batches. `vowels`: the same on JapaneseVowels (a folder w
 
 from __future__ import annotations
 
+import copy
 import json
 import statistics
 import subprocess
@@ -29,7 +30,6 @@ from rich.console import Console
 import mmseq
 from mmseq.data import prepare
 from mmseq.run import Run
-from mmseq.training.checkpoint import Progress
 from mmseq.training.module import TrainingModule
 from mmseq.training.sitting import Sitting
 
@@ -94,11 +94,13 @@ class Clock(pl.Callback):
 def trainer_epoch(sitting: Sitting) -> Callable[[], float]:
     """Seconds of one epoch by the trainer, as a run has it, over the same order each time."""
 
+    begun = copy.deepcopy(sitting.progress)
+
     def run() -> float:
         with tempfile.TemporaryDirectory() as folder:
             clock = Clock()
             record = Run.create(Path(folder), sitting.experiment)
-            sitting.progress = Progress()
+            sitting.progress = copy.deepcopy(begun)
             sitting.fit(record, Console(quiet=True), [clock])
         return clock.end - clock.begin
 

@@ -137,9 +137,9 @@ class Sitting:
             say=bar.say,
             processes=self.processes,
         )
-        trainer = build_trainer(self.config, feed.first_epoch, [keeper, bar, *callbacks], self.processes)
         with warnings.catch_warnings(), isolate_rng(), keeper.stop.noting():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
+            trainer = build_trainer(self.config, feed.first_epoch, [keeper, bar, *callbacks], self.processes)
             try:
                 trainer.fit(module, datamodule=feed)
             except (RuntimeError, MemoryError) as error:

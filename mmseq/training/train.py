@@ -153,13 +153,13 @@ def _go_on(sitting: Sitting, run: Run, console: Console, callbacks: Sequence[pl.
     for table in plan_tables(sitting.model, store, sitting.splits, device_of(sitting.config), processes.size):
         console.print(table)
     sitting.fit(run, console, callbacks)
-    if processes.leads:
-        sitting.model.save(run.path / "model")
-    processes.barrier()
     validation = sitting.splits["validation"]
     if len(validation):
         report = score(run, sitting.model, store, validation, "validation", processes)
         console.print(result_table(report, "validation"))
+    if processes.leads:
+        sitting.model.save(run.path / "model")  # last: with it a run has ended
+    processes.barrier()
     following = f"run folder: {run.path}"
     if len(sitting.splits["test"]):
         following += f"\nnext: {run.command('evaluate')} --split test"
