@@ -107,19 +107,22 @@ class Checkpoints:
             return f"{name} before it is whole: go on from there with `{self.resume} --from {name}`"
         return "no other checkpoint is whole: start anew"
 
-    def go_back(self, name: str) -> Checkpoint:
-        """An earlier one; later ones are set aside as `<name>.left`, since training will write them again.
+    def earlier(self, name: str) -> Checkpoint:
+        """One that was asked for.
 
         Raises:
             ConfigError: there is no such checkpoint.
             CheckpointError: it is not whole.
         """
-        names = self.names()
-        if name not in names:
-            raise ConfigError(f"--from {name}: there is no such checkpoint; there are: {', '.join(names)}")
-        checkpoint = self.read(name)
-        for later in names[names.index(name) + 1 :]:
-            aside = self.folder / f"{later}.left"
-            shutil.rmtree(aside, ignore_errors=True)
-            (self.folder / later).rename(aside)
-        return checkpoint
+        if name not in self.names():
+            there = ", ".join(self.names()) or "none"
+            raise ConfigError(f"--from {name}: there is no such checkpoint; there are: {there}")
+        return self.read(name)
+
+    def set_aside_after(self, step: int) -> None:
+        """Renames later ones to `<name>.left`, since training will write them again."""
+        for name in self.names():
+            if int(name.removeprefix("step-")) > step:
+                aside = self.folder / f"{name}.left"
+                shutil.rmtree(aside, ignore_errors=True)
+                (self.folder / name).rename(aside)

@@ -81,7 +81,7 @@ class Sitting:
             facts = fit(experiment, store, self.splits["train"], data)
         else:
             kept = self.checkpoints(resume)
-            self.saved = kept.latest() if checkpoint is None else kept.go_back(checkpoint)
+            self.saved = kept.latest() if checkpoint is None else kept.earlier(checkpoint)
             self.progress = self.saved.progress
             if self.progress.data != store.manifest.fingerprint:
                 raise ConfigError(
@@ -125,6 +125,7 @@ class Sitting:
     ) -> None:
         if self.processes.leads:
             run.drop_metrics_after(self.progress.step)
+            self.checkpoints(run).set_aside_after(self.progress.step)
         bar = Bar(console)
         keeper = Keeper(
             run,
