@@ -10,11 +10,14 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmseq.aside import aside, discard, sweep
 from mmseq.disk import digest, make_folder, open_plain, plain_size, sync, write_file, writing
 from mmseq.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MANIFEST = "manifest.json"
 OLD = ".mmseq-old."
@@ -126,7 +129,35 @@ def _tidy(parent: Path) -> None:
             discard(old)
 
 
-def read_folder(folder: Path, schema: str) -> dict[str, bytes]:
+class Files(dict[str, bytes]):
+    """Contents by name; asking for one that is not there is an error for users.
+
+    Args:
+        folder: that they are in.
+        schema: its kind.
+    """
+
+    def __init__(self, folder: Path, schema: str) -> None:
+        super().__init__()
+        self.folder, self.schema = folder, schema
+
+    def __missing__(self, name: str) -> bytes:
+        raise CheckpointError(
+            f"{self.folder / name}: a folder of {self.schema} needs it; there is none; copy the whole folder"
+        )
+
+    def json(self, name: str) -> Any:
+        """What a file holds. Raises CheckpointError where it is not strict JSON."""
+        return parse_json(self[name], self.folder / name)
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """What a file holds. Raises CheckpointError where it is not safetensors."""
+        from mmseq.tensors import parse_tensors
+
+        return parse_tensors(self[name], self.folder / name)
+
+
+def read_folder(folder: Path, schema: str) -> Files:
     """All files of a folder that `write_folder` wrote.
 
     Raises:
@@ -138,7 +169,7 @@ def read_folder(folder: Path, schema: str) -> dict[str, bytes]:
     for name in sorted(path.name for path in folder.iterdir()):
         if name not in manifest and name != MANIFEST:
             raise CheckpointError(f"{folder / name}: the manifest does not list it; move it elsewhere")
-    files = {}
+    files = Files(folder, schema)
     for name, expected in manifest.items():
         files[name] = content = _read(folder / name, expected["bytes"])
         if _entry(content) != expected:

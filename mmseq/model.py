@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,21 +19,23 @@ from mmseq.carry import align, align_static, changes, clock, go_on, hide
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
 from mmseq.encoders import Encoder, encoders
-from mmseq.errors import CheckpointError, ConfigError, PluginError
+from mmseq.errors import CheckpointError, ConfigError, MmseqError, PluginError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
 from mmseq.heads import Head, heads
 from mmseq.modalities import Modality, modalities
 from mmseq.modalities.category import CategoryModality
+from mmseq.outline import check_weights, outline
 from mmseq.parts import Parts
 from mmseq.random import hash_name, name_layers
 from mmseq.readouts import readouts
 from mmseq.recompute import encode_by_segments
 from mmseq.state import State, part
-from mmseq.tensors import dump_tensors, parse_tensors
+from mmseq.tensors import dump_tensors
 
 N_CLOCK = 2
 SCHEMA = "mmseq model 1"
+WEIGHTS = "weights.safetensors"
 
 
 class Model(nn.Module):
@@ -89,7 +91,7 @@ class Model(nn.Module):
         write_folder(
             folder,
             {
-                "weights.safetensors": dump_tensors(self.state_dict()),
+                WEIGHTS: dump_tensors(self.state_dict()),
                 "config.json": dump_json(self.experiment.model_dump(mode="json")),
                 "facts.json": dump_json(self.facts.to_json()),
             },
@@ -111,19 +113,24 @@ class Model(nn.Module):
             PluginError: it needs a component that is not installed or loaded.
         """
         files = read_folder(Path(folder), SCHEMA)
+        config, told, weights = files.json("config.json"), files.json("facts.json"), files.tensors(WEIGHTS)
         try:
-            experiment = Experiment.model_validate(json.loads(files["config.json"]))
-            model = cls(experiment, Facts.from_json(json.loads(files["facts.json"]), experiment))
-            weights = parse_tensors(files["weights.safetensors"])
+            experiment = Experiment.model_validate(config)
+            facts = Facts.from_json(told, experiment)
+            check_weights(weights, outline(cls, experiment, facts))
+            model = cls(experiment, facts)
             model.to(next(iter(weights.values())).dtype)
             model.load_state_dict(weights)
-        except (ValueError, KeyError, TypeError, RuntimeError, StopIteration) as error:
+            model.eval().try_out()
+        except MmseqError:
+            raise
+        except Exception as error:  # whatever they make a component raise, they do not fit it
             _tell_missing_plugin(folder, error)
             raise CheckpointError(
                 f"{folder}: its config, facts and weights must fit each other and the components that are "
-                f"installed; {error}; load it with the versions that wrote it"
+                f"installed; {_first_line(error)}; load it with the versions that wrote it"
             ) from error
-        return model.eval()
+        return model
 
     def predict(self, samples: Any, *, every_step: bool = False) -> Any:
         """Predictions for raw samples, as a pyarrow Table: one row a sample, or one a step.
@@ -230,6 +237,16 @@ class Model(nn.Module):
         return {name: modality.parse(none, []) for name, modality in self.modalities.items()}
 
     @torch.no_grad()
+    def try_out(self) -> None:
+        """Runs on nothing, which shows whether its parts fit. Raises whatever they raise."""
+        if not 0 < self.facts.time_scale < math.inf or self.facts.clock not in ("number", "moment"):
+            raise ValueError("facts need a time scale above 0, and a clock, 'number' or 'moment'")
+        starts, time = torch.zeros(1, dtype=torch.int64), torch.zeros(0, dtype=torch.float64)
+        batch = Batch([], Timeline(starts, time, torch.zeros(0)), self.no_events())
+        for task, parameters in self.predict_at(batch.to(self.like.device))[0].items():
+            self.heads[task].decode(parameters)
+
+    @torch.no_grad()
     def begin(self, n_samples: int) -> State:
         """The state of samples of which nothing is known yet.
 
@@ -325,6 +342,10 @@ class Model(nn.Module):
             read, after[str(i)] = readout(hidden, timeline, part(state, str(i)), at)
             parts.append(read)
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0], after
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _tell_missing_plugin(folder: str | Path, error: Exception) -> None:

@@ -118,7 +118,9 @@ def read_manifest(root: Path) -> Manifest:
     path = root / MANIFEST
     said, content = _read(root / MANIFEST_DIGEST, MAX_DIGEST), _read(path, MAX_JSON)
     if said != _sealing(content):
-        raise CheckpointError(f"{path}: must be as {MANIFEST_DIGEST} says; it was altered; {REMEDY}")
+        raise CheckpointError(
+            f"{path}: must be as {root / MANIFEST_DIGEST} says; one of the two was altered; {REMEDY}"
+        )
     raw = parse_json(content, path)
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA:

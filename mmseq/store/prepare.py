@@ -47,6 +47,7 @@ def prepare(
     plan = with_samples(plan, source)
     name = fingerprint(plan, source)
     finished = folder / name
+    sweep(folder)
     if not (finished / MANIFEST).is_file():
         with _building(finished) as root:
             with _connection(root, memory_limit) as connection:
@@ -88,7 +89,6 @@ def _building(finished: Path) -> Iterator[Path]:
             f"data.store: {folder} must be a folder that can be made; {error.strerror}; name another"
         ) from error
     try:
-        sweep(folder)
         with aside(finished) as root, _telling(root, finished):
             yield root
     finally:
