@@ -86,25 +86,4 @@ class LstmCore(RecurrentCore):
         state: list[Tensor],
         weights: list[Tensor],
     ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
-        before = [part[None] for part in state]
-        blocks = x.split([duration * rows for duration, rows in where.blocks])
-        outputs, ended = [], [[part[len(where.last) :]] for part in state]
-        for i, (duration, rows) in enumerate(where.blocks):
-            block = blocks[i].view(duration, rows, -1)
-            y, *after = torch._VF.lstm(
-                block,
-                [part[:, :rows] for part in before],
-                weights,
-                True,
-                1,
-                0.0,
-                torch.is_grad_enabled(),
-                False,
-                False,
-            )
-            outputs.append(y.reshape(duration * rows, -1))
-            going_on = where.blocks[i + 1][1] if i + 1 < len(where.blocks) else 0
-            for done, part in zip(ended, after, strict=True):
-                done.append(part[0, going_on:])
-            before = after
-        return torch.cat(outputs), [torch.cat(done[::-1]) for done in ended]
+        return self.by_blocks(x, where, state, weights)

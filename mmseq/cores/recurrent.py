@@ -18,6 +18,8 @@ from mmseq.cores.layout import Layout, layout
 from mmseq.random import Dropout
 from mmseq.state import State
 
+_CUDNN_KEEP = 0.5  # share of rows still running at which cuDNN is called anew
+
 
 class RecurrentOptions(BaseModel):
     """Fields that the configs of these cores have in common."""
@@ -54,7 +56,7 @@ class RecurrentCore(Core):
         n_gates: blocks of `hidden` rows in each weight.
         keep: how ragged a block of the layout may be; see `layout`.
         function: runs a layer over packed rows: (x, begin, where, *weights) → outputs.
-        kernel: PyTorch's call for packed sequences, which is cuDNN's on CUDA; None where it has none.
+        kernel: PyTorch's call for sequences, which is cuDNN's on CUDA; None where it has none.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("hidden",)
@@ -93,6 +95,25 @@ class RecurrentCore(Core):
         y = self.function.apply(x, running, where, *weights)
         return y, [torch.cat([y.index_select(0, where.last), waiting])]
 
+    def by_blocks(
+        self, x: Float[Tensor, "slot width"], where: Layout, state: list[Tensor], weights: list[Tensor]
+    ) -> tuple[Float[Tensor, "slot hidden"], Sequence[Float[Tensor, "sample hidden"]]]:
+        """As `layer`, by a call of PyTorch for each block of the layout, on the rows that still run."""
+        assert self.kernel is not None
+        before = [part[None] for part in state]
+        blocks = x.split([duration * rows for duration, rows in where.blocks])
+        outputs, ended = [], [[part[len(where.last) :]] for part in state]
+        for i, (duration, rows) in enumerate(where.blocks):
+            block, begin = blocks[i].view(duration, rows, -1), [part[:, :rows] for part in before]
+            options = (True, 1, 0.0, torch.is_grad_enabled(), False, False)
+            y, *after = self.kernel(block, begin if len(begin) > 1 else begin[0], weights, *options)
+            outputs.append(y.reshape(duration * rows, -1))
+            going_on = where.blocks[i + 1][1] if i + 1 < len(where.blocks) else 0
+            for done, part in zip(ended, after, strict=True):
+                done.append(part[0, going_on:])
+            before = after
+        return torch.cat(outputs), [torch.cat(done[::-1]) for done in ended]
+
     def packed(
         self, x: Float[Tensor, "step width"], sizes: Tensor, state: list[Tensor], weights: list[Tensor]
     ) -> tuple[Float[Tensor, "step hidden"], Sequence[Float[Tensor, "layer row hidden"]]]:
@@ -119,10 +140,10 @@ class RecurrentCore(Core):
         begin = self._begin(inputs, timeline, state)
         if max(timeline.lengths_list, default=0) <= 1:
             outputs, end = self._run_one_step(inputs, timeline, begin)
-        elif by_cudnn:
+        elif by_cudnn and timeline.continues:
             outputs, end = self._run_packed(inputs, timeline, begin)
         else:
-            outputs, end = self._run_layers(inputs, timeline, begin)
+            outputs, end = self._run_layers(inputs, timeline, begin, by_cudnn)
         return outputs, dict(zip(self.parts, end, strict=True)) if timeline.continues else {}
 
     def _weights(self) -> list[list[Tensor]]:
@@ -159,15 +180,22 @@ class RecurrentCore(Core):
         return x, end
 
     def _run_layers(
-        self, inputs: Float[Tensor, "step width"], timeline: Timeline, begin: list[Tensor]
+        self, inputs: Float[Tensor, "step width"], timeline: Timeline, begin: list[Tensor], by_cudnn: bool
     ) -> tuple[Tensor, list[Tensor]]:
-        """Layer after layer, each over all steps."""
-        where = layout(timeline, 1.0 if timeline.continues else self.keep)
+        """Layer after layer, each over all steps.
+
+        cuDNN takes padded rows many times as fast as packed ones, which only an exact last state needs.
+        """
+        where = layout(timeline, 1.0 if timeline.continues else _CUDNN_KEEP if by_cudnn else self.keep)
         begin = [part.index_select(0, where.order) for part in begin]
         x = where.spread(inputs)
         layers = []
         for i, weights in enumerate(self._weights()):
-            x, end = self.layer(x, timeline, where, [part[:, i] for part in begin], weights)
+            state = [part[:, i] for part in begin]
+            if by_cudnn:
+                x, end = self.by_blocks(x, where, state, weights)
+            else:
+                x, end = self.layer(x, timeline, where, state, weights)
             x = self.dropout[i](x, timeline, where.sample)
             layers.append(end)
         if not timeline.continues:

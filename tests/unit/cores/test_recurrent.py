@@ -153,7 +153,7 @@ def test_gradcheck(kind: str) -> None:
 @every_kind
 @either
 @pytest.mark.parametrize("noise", [None, 3])
-def test_the_way_for_cuda_agrees(
+def test_the_ways_for_cuda_agree(
     kind: str, continues: bool, noise: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = build(kind, layers=3, dropout=0.5)
@@ -161,15 +161,15 @@ def test_the_way_for_cuda_agrees(
     timeline = ragged(*LENGTHS, continues=True, noise=noise)
     inputs = torch.randn(timeline.n_steps, WIDTH, dtype=torch.float64, requires_grad=True)
     begin = {part: torch.randn(timeline.n_samples, 3, 6, dtype=torch.float64) for part in core.parts}
-    results = []
-    for way in ("_run_layers", "_run_packed"):
-        monkeypatch.setattr(RecurrentCore, "_run_layers", getattr(RecurrentCore, way))
+    layers, packed, results = RecurrentCore._run_layers, RecurrentCore._run_packed, []
+    ways = [layers, lambda *args: packed(*args[:-1]), lambda *args: layers(*args[:-1], True)]
+    for way in ways:
+        monkeypatch.setattr(RecurrentCore, "_run_layers", way)
         outputs, end = core(inputs, replace(timeline, continues=continues), begin)
         (outputs.square().sum() + sum(part.sum() for part in end.values())).backward()
         results.append([outputs, *end.values(), *gradients(core, inputs)])
-    assert len(results[0]) == len(results[1])
-    for mine, packed in zip(*results, strict=True):
-        assert torch.allclose(mine, packed, rtol=0, atol=1e-11)
+    for mine, *others in zip(*results, strict=True):
+        assert all(torch.allclose(mine, other, rtol=0, atol=1e-11) for other in others)
 
 
 @every_kind
