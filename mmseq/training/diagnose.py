@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -61,23 +61,27 @@ def merged(findings: Iterable[Finding]) -> Finding:
 
 
 @torch.no_grad()
-def diagnose(model: Model, micros: Sequence[tuple[Batch, State | None]]) -> Finding:
+def diagnose(
+    model: Model, parameters: Mapping[str, nn.Parameter], micros: Sequence[tuple[Batch, State | None]]
+) -> Finding:
     """Looks at the micro-batches of a step once more, for what is not finite in them.
 
     Args:
-        model: as it was when the step was worked out, with its gradients.
+        model: as it was when the step was worked out.
+        parameters: all that are trained, with their gradients as they came.
         micros: each batch, and the state that it went on from.
     """
     finding = Finding(
-        weights=[name for name, p in model.named_parameters() if not _finite(p)],
-        gradients=[name for name, p in model.named_parameters() if not _finite(p.grad)],
+        weights=[name for name, p in parameters.items() if not _finite(p)],
+        gradients=[name for name, p in parameters.items() if not _finite(p.grad)],
         ids=[id for batch, _ in micros for id in batch.ids],
     )
     for batch, state in micros:
         with _watching(model) as modules:
-            parameters, _ = model(batch, state)
+            said, _ = model(batch, state)
         for task, target in batch.targets.items():
-            loss = model.heads[task].loss(parameters[task].float(), fill_unobserved(target))
+            head, target = model.heads[task], fill_unobserved(target)
+            loss = torch.where(head.weights(target) > 0, head.loss(said[task], target), 0)
             bad = ~torch.isfinite(loss.flatten(1).sum(1) if loss.ndim > 1 else loss)
             if bad.any():
                 samples = batch.timeline.sample[target.where[bad]].unique().tolist()
@@ -93,7 +97,7 @@ def _watching(model: Model) -> Any:
     seen: list[str] = []
 
     def note(name: str) -> Any:
-        return lambda module, inputs, outputs: None if _finite(outputs) else seen.append(name)
+        return lambda module, inputs, outputs: None if _finite(_said(outputs)) else seen.append(name)
 
     hooks = [part.register_forward_hook(note(name)) for name, part in _parts(model)]
     try:
@@ -107,10 +111,17 @@ def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return [(name, part) for name, part in model.named_modules() if name]
 
 
+def _said(outputs: Any) -> Any:
+    """Without the state that stands behind them, whose NaN means that there is nothing yet."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
 def _finite(value: Any) -> bool:
     """Whether all numbers in a tensor, or in a structure of tensors, are finite."""
     if isinstance(value, Tensor):
         return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    if is_dataclass(value):
+        return all(_finite(getattr(value, inner.name)) for inner in fields(value))
     if isinstance(value, dict):
         return all(_finite(inner) for inner in value.values())
     if isinstance(value, list | tuple):

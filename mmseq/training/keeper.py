@@ -95,6 +95,8 @@ class Keeper(pl.Callback):
 
     def _is_due(self) -> bool:
         every = self.config.checkpoint
+        if self.progress.guard.in_a_row:  # what led there may be wrong already: the ones before it stay
+            return False
         if every.steps is not None and self.progress.step - self.saved_step >= every.steps:
             return True
         return time.monotonic() - self.saved_at >= 60 * every.minutes

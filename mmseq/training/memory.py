@@ -7,7 +7,7 @@ import torch
 from mmseq.run import Run
 from mmseq.training.module import TrainingModule
 
-_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
+_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -126,7 +125,7 @@ class TrainingModule(pl.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.gradient_norm = nn.utils.clip_grad_norm_(parameters, self.config.clip or math.inf)
+        self.gradient_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if not self.losses:
             return
         if self.processes.size > 1:
@@ -137,6 +136,8 @@ class TrainingModule(pl.LightningModule):
             if self.config.guard.spike is not None:
                 self.guard.take(float(self.loss))
             self.guard.in_a_row = 0
+            if self.config.clip is not None:
+                nn.utils.clip_grads_with_norm_(parameters, self.config.clip, self.gradient_norm)
             return
         self.guard.skip()
         for parameter in parameters:
@@ -145,7 +146,8 @@ class TrainingModule(pl.LightningModule):
     def _fault(self) -> str | None:
         """Why a step with these losses and this gradient is not to be taken; the same in every process."""
         if not torch.isfinite(self.gradient_norm + self.loss.to(self.gradient_norm.device)):
-            found = merged(self.processes.gather(diagnose(self.model, self.micros)))
+            parameters = {name.removeprefix("model."): p for name, p in self.named_parameters()}
+            found = merged(self.processes.gather(diagnose(self.model, parameters, self.micros)))
             losses = ", ".join(f"{name} {float(value):.4g}" for name, value in self.losses.items())
             return self.processes.tell(
                 f"step {self.step}: needs finite numbers; these are not: {found.told()}; losses: {losses}"
@@ -162,6 +164,7 @@ class TrainingModule(pl.LightningModule):
         self.evaluator = Evaluator(heads, with_baseline=False, processes=self.processes)
 
     def validation_step(self, batch: Batch, index: int) -> None:
+        self.micros = [(batch, None)]  # told of where it does not fit into memory
         self.evaluator.update(self(batch), batch.targets)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
