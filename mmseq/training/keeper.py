@@ -59,6 +59,7 @@ class Keeper(pl.Callback):
         self.first_epoch, self.say, self.processes = first_epoch, say, processes
         self.saved_at, self.saved_step = time.monotonic(), progress.step
         self.best: Checkpoint | None = None  # not on disk yet
+        self.before_last: Checkpoint | None = None  # of the step before this epoch's last
         self.stop = StopSignal()
         self.norms: list[Tensor] = []
         self.loss = torch.tensor(progress.loss, dtype=torch.float64)
@@ -68,7 +69,23 @@ class Keeper(pl.Callback):
         """The epoch of the run, earlier sittings included."""
         return self.first_epoch + trainer.current_epoch
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self.before_last = None
+        self._keep_before_last(trainer, module, -1)
+
+    def _keep_before_last(self, trainer: pl.Trainer, module: Any, index: int) -> None:
+        """Where a signal that comes amid validation leaves off: the last step and it are then done again."""
+        if trainer.num_training_batches - (index + 1) == self.config.accumulation:
+            self.before_last = _copied(self._checkpoint(trainer, module))
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        if self.stop.number is not None and self.processes.leads and self.before_last is not None:
+            self._write(self.before_last)
+            self._stop(self.stop.number, self.before_last.progress.step)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any = None, batch: Any = None, index: int = 0
+    ) -> None:
         if module.step == self.progress.step:
             return  # a micro-batch inside a step
         self.progress.step = module.step
@@ -82,7 +99,8 @@ class Keeper(pl.Callback):
         if due or self.stop.number is not None:
             self._save(trainer, module)
         if self.stop.number is not None:
-            self._stop(self.stop.number, module)
+            self._stop(self.stop.number, module.step)
+        self._keep_before_last(trainer, module, index)
 
     def _agree_what_is_due(self) -> bool:
         """Whether a checkpoint is; and a signal that came to one process has come to all."""
@@ -101,9 +119,9 @@ class Keeper(pl.Callback):
             return True
         return time.monotonic() - self.saved_at >= 60 * every.minutes
 
-    def _stop(self, number: int, module: TrainingModule) -> NoReturn:
+    def _stop(self, number: int, step: int) -> NoReturn:
         raise Interrupted(
-            f"interrupted after step {module.step}; a checkpoint was written: go on with "
+            f"interrupted after step {step}; a checkpoint was written: go on with "
             f"`{self.run.command('train --resume')}`",
             number,
         )
@@ -160,7 +178,7 @@ class Keeper(pl.Callback):
             line += "  (best)" if self.progress.stale == 0 else f"  ({best})"
         self._tell(line)
         if self.stop.number is not None and not self.progress.done:
-            self._stop(self.stop.number, module)
+            self._stop(self.stop.number, module.step)
 
     def _warn_of_gradients(self, epoch: int) -> None:
         norms, self.norms = [float(norm) for norm in self.norms], []
@@ -205,11 +223,14 @@ class Keeper(pl.Callback):
         """Writes where training stands, after the best epoch where that is another than on disk."""
         checkpoint = self._checkpoint(trainer, module)
         if self.processes.leads:
-            if self.best is not None:
-                self.checkpoints.save_best(self.best)
-            self.checkpoints.save(checkpoint)
+            self._write(checkpoint)
         self.best = None
         self.saved_at, self.saved_step = time.monotonic(), self.progress.step
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        if self.best is not None:
+            self.checkpoints.save_best(self.best)
+        self.checkpoints.save(checkpoint)
 
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:

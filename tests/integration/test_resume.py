@@ -20,9 +20,9 @@ from mmseq.training.keeper import Keeper
 def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     """Sends this process a signal right after the optimizer step of that number."""
 
-    def arm(step: int, number: int) -> None:
-        original = Keeper.on_train_batch_end
+    original = Keeper.on_train_batch_end
 
+    def arm(step: int, number: int) -> None:
         def hook(self: Keeper, trainer: Any, module: Any, *rest: Any) -> None:
             if module.step == step:
                 os.kill(os.getpid(), number)
@@ -72,6 +72,30 @@ def test_goes_on_bit_identically(
     for name in ("optimizer.safetensors", "progress.json"):
         assert (_latest(run) / name).read_bytes() == (_latest(whole) / name).read_bytes(), name
     assert run.read_report("validation") == whole.read_report("validation")
+
+
+def test_a_stop_amid_validation_leaves_off_before_the_last_step(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within seconds, however long the validation; the step and the validation are done again."""
+    experiment = mmseq.load_config(toy, [f"data.store={tmp_path / 'stores'}", "training.epochs=3"])
+    whole = mmseq.train(experiment, output=tmp_path / "whole")
+    original = Keeper.on_validation_batch_end
+
+    def hook(self: Keeper, trainer: Any, module: Any, *rest: Any) -> None:
+        if module.step == 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, trainer, module, *rest)
+
+    monkeypatch.setattr(Keeper, "on_validation_batch_end", hook)
+    with pytest.raises(Interrupted, match="interrupted after step 11; a checkpoint was written"):
+        mmseq.train(experiment, output=tmp_path / "cut")
+    monkeypatch.setattr(Keeper, "on_validation_batch_end", original)
+    run = mmseq.Run(tmp_path / "cut" / "toy")
+    assert _latest(run).name == "step-000000011"
+    mmseq.train(run.experiment, resume=run)
+    for name in ("model/weights.safetensors", "metrics.csv"):
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes(), name
 
 
 def test_finished_run_says_so(toy_run: mmseq.Run) -> None:

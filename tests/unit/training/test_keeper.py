@@ -76,6 +76,7 @@ class Trainer(pl.Trainer):
     max_epochs = 9
     should_stop = False
     is_last_batch = False
+    num_training_batches = 1_000
     optimizers: ClassVar[list[torch.optim.Optimizer]] = []
 
     def __init__(self, module: Module, epochs: int = 9) -> None:
