@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mmseq.cli._model import open_model
+from mmseq.cli._model import one_process, open_model
 from mmseq.cli._options import Plugin
 
 
@@ -56,6 +56,7 @@ def command(
 
     if output is not None:
         check_ending(output)
+    one_process("generate")
     model = open_model(run, plugin)
     generated = generate(
         model,

@@ -7,12 +7,13 @@ the file's name. Verbs import what is heavy (torch, tables) when they run, not b
 from __future__ import annotations
 
 import importlib
+import io
 import pkgutil
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +21,7 @@ from typer.core import TyperGroup
 
 import mmseq.cli
 from mmseq.errors import MmseqError
-from mmseq.place import launched
+from mmseq.place import launched, leads
 
 
 class Terminated(KeyboardInterrupt):
@@ -30,7 +31,7 @@ class Terminated(KeyboardInterrupt):
 class _Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _together():
+            with _together(), _quiet_unless_leading():
                 return super().invoke(ctx)
         except Terminated:
             raise typer.Exit(128 + signal.SIGTERM) from None
@@ -45,6 +46,10 @@ def _together() -> AbstractContextManager[Any]:
     from mmseq.processes import together
 
     return together()
+
+
+def _quiet_unless_leading() -> AbstractContextManager[Any]:
+    return nullcontext() if leads() else redirect_stdout(io.StringIO())
 
 
 def make_app() -> typer.Typer:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmseq.cli._model import open_model
+from mmseq.cli._model import one_process, open_model
 from mmseq.cli._options import Plugin
 
 
@@ -36,6 +36,7 @@ def command(
     from mmseq.streaming.lines import answer, undisturbed
     from mmseq.streaming.stream import SCHEMA, Stream
 
+    one_process("stream")
     model = open_model(run, plugin)
     if state is not None:
         check_replaceable(state, SCHEMA)
