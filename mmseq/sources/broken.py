@@ -33,7 +33,8 @@ def _first_wrong_row(path: Path, columns: Sequence[str], delimiter: str) -> str 
         ending = "CRLF" if line.endswith("\r\n") else "LF" if line.endswith("\n") else ""
         first = first or ending
         if mixed is None and ending not in (first, ""):
-            mixed = f"row {row}: all rows must end alike; {ending} came after {first}; convert the file"
+            rule = f"all rows must end alike; {ending} came after {first}; convert the file"
+            mixed = f"row {row}, after {_column(columns, len(columns))}: {rule}"
     return mixed
 
 

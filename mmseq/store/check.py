@@ -39,7 +39,8 @@ def _check_single(connection: DuckDBPyConnection, content: Content, bounds: Boun
     query = f"SELECT id FROM samples WHERE sample = {twice[0]}"
     (id,) = only_row(connection, query)
     raise DataError(
-        f"{content.raw.table.where} {rows_of(connection, content.raw, id)}: without a time column, "
+        f"{content.raw.table.where} {rows_of(connection, content.raw, id)}, column "
+        f"{content.raw.cells['id'].column!r}: without a time column, "
         f"{content.name!r} has one row a sample; sample {id!r} has {bounds.counts[content.name][twice[0]]}; "
         "drop all but one, or name the `time` column"
     )

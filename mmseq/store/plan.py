@@ -15,7 +15,7 @@ from mmseq.sources import Reading, Source
 if TYPE_CHECKING:
     from mmseq.config.experiment import Experiment
 
-SCHEMA = 2
+SCHEMA = 3
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}
 _SHORT = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 

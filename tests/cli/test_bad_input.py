@@ -44,7 +44,7 @@ PREPARE: dict[str, tuple[tuple[str, str, str], str]] = {
     ),
     "two labels of a sample": (
         ("labels.csv", "^p3,", "p2,"),
-        "data/labels.csv row 4 and row 5: without a time column, 'sick' has one row a sample; "
+        "data/labels.csv row 4 and row 5, column 'id': without a time column, 'sick' has one row a sample; "
         "sample 'p2' has 2; drop all but one, or name the `time` column",
     ),
     "unparsable time": (

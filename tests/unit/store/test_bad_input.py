@@ -92,7 +92,7 @@ CELLS = {
     ),
     "line ends that differ": (
         VITALS.replace("a,1,NA,y\n", "a,1,NA,y\r\n"),
-        "vitals.csv row 3: all rows must end alike; CRLF came after LF; convert the file",
+        "vitals.csv row 3, after column 'drug': all rows must end alike; CRLF came after LF; convert",
     ),
     "NUL in an id": (
         VITALS.replace("b,0", "a\0,0"),
@@ -158,9 +158,14 @@ LABEL_CASES: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
     "two rows": (
         {"labels": LABELS + "a,1,neg,1\n"},
         {},
-        "labels.csv row 2 and row 4: without a time column, 'y' has one row a sample; sample 'a' has 2",
+        "labels.csv row 2 and row 4, column 'id': without a time column, 'y' has one row a sample; "
+        "sample 'a' has 2",
     ),
-    "two equal rows": ({"labels": LABELS + "a,1,pos,1\n"}, {}, "labels.csv row 2 and row 4: without a time"),
+    "two equal rows": (
+        {"labels": LABELS + "a,1,pos,1\n"},
+        {},
+        "labels.csv row 2 and row 4, column 'id': without a time",
+    ),
     "all absent": (
         {"labels": "id,t,y,n\nq,1,pos,1\n"},
         {"absent_labels": "drop"},
@@ -262,7 +267,9 @@ def test_no_table_has_the_group(tmp_path: Path, write: Write) -> None:
 def test_static_modality_with_two_rows(tmp_path: Path, write: Write) -> None:
     write(samples="id,ward\na,w1\nb,w2\na,w3\n")
     plan = Plan(EVENTS | {"person": Reading("samples.csv", codes=("ward",))}, {})
-    assert "samples.csv row 2 and row 4: without a time column, 'person' has one row" in fails(tmp_path, plan)
+    assert "samples.csv row 2 and row 4, column 'id': without a time column, 'person' has one row" in fails(
+        tmp_path, plan
+    )
 
 
 def test_clocks_of_two_sorts(tmp_path: Path, write: Write) -> None:

@@ -49,15 +49,15 @@ def test_anything_else_is_another_store(tmp_path: Path) -> None:
 
 
 def test_a_store_of_an_older_schema_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Schema 1 had other texts for the same categories."""
+    """Schema 2 cut times of text to microseconds, and took any NaN for missing."""
     source, folder = source_of(tmp_path), tmp_path / "stores"
     with monkeypatch.context() as then:
         for module in ("plan", "build", "manifest"):
-            then.setattr(f"mmseq.store.{module}.SCHEMA", 1)
+            then.setattr(f"mmseq.store.{module}.SCHEMA", 2)
         old = prepare(PLAN, source, folder)
     new = prepare(PLAN, source, folder)
-    assert (new.path != old.path, new.manifest.schema_version) == (True, 2)
-    with pytest.raises(CheckpointError, match="a store of schema 2 can be read; 1 came"):
+    assert (new.path != old.path, new.manifest.schema_version) == (True, 3)
+    with pytest.raises(CheckpointError, match="a store of schema 3 can be read; 2 came"):
         Store.open(old.path)
 
 
