@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+ENDINGS = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
 LONGEST = 2_000_000  # bytes of a row of CSV that DuckDB reads
 
 
@@ -30,7 +31,7 @@ def _first_wrong_row(path: Path, columns: Sequence[str], delimiter: str) -> str 
     for row, line in enumerate(_rows(path, delimiter), start=1):
         if wrong := _wrong_row(line.rstrip("\r\n"), columns, delimiter):
             return f"row {row}, {wrong}"
-        ending = "CRLF" if line.endswith("\r\n") else "LF" if line.endswith("\n") else ""
+        ending = ENDINGS.get(line[len(line.rstrip("\r\n")) :], "")
         first = first or ending
         if mixed is None and ending not in (first, ""):
             rule = f"all rows must end alike; {ending} came after {first}; convert the file"
@@ -66,10 +67,9 @@ def _column(columns: Sequence[str], number: int) -> str:
 def _rows(path: Path, delimiter: str) -> Iterator[str]:
     """Every row that is not blank, with its line ends; a byte that is no UTF-8 as half a surrogate pair."""
     row, quotes = "", 0
-    for line in _lines(path):
-        text = line.decode("utf-8", "surrogateescape")
-        row, quotes = row + text.removeprefix("\ufeff"), quotes + text.count('"')
-        may_end = row == text or quotes % 2 == 0 or len(row) > LONGEST  # else a quote is still open
+    for line in _text_lines(path):
+        row, quotes = row + line, quotes + line.count('"')
+        may_end = row == line or quotes % 2 == 0 or len(row) > LONGEST  # else a quote is still open
         if may_end and (len(row) > LONGEST or _cells(row.rstrip("\r\n"), delimiter)[1] != _OPEN):
             if row.rstrip("\r\n"):
                 yield row
@@ -100,6 +100,12 @@ def _cells(row: str, delimiter: str) -> tuple[int, str | None]:
         if place < 0:
             return n_cells, None
         place, n_cells = place + 1, n_cells + 1
+
+
+def _text_lines(path: Path) -> Iterator[str]:
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        yield from lines
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -48,7 +48,7 @@ class RecordsSource(Source):
             told = self._broken() or f"must hold JSON; {error}; correct it"
             raise DataError(f"{self.path} {told}") from error
         if name == SAMPLES:
-            scalars = tuple(sorted(f for f, types in fields.items() if f == self.id or types - NESTED))
+            scalars = tuple(sorted(f for f, types in fields.items() if f == self.id or _is_cell(types)))
             columns = ", ".join(f"json ->> {_at(f)} AS {_quoted(f)}" for f in scalars)
             sql = f"SELECT {columns} FROM ({self._json()})"
             rows = located(sql, first=1, word="record")
@@ -160,6 +160,11 @@ class RecordsSource(Source):
                 f"{self.path} record {found[0][0]}, field {name!r}: a table is a list of objects; "
                 f"{found[0][1].lower()} came; correct it"
             )
+
+
+def _is_cell(types: set[str]) -> bool:
+    """Whether a field holds one value, at least in one record: null may stand for a list, too."""
+    return not types & NESTED or bool(types - NESTED - {"NULL"})
 
 
 def _at(key: str) -> str:

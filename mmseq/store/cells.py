@@ -143,6 +143,8 @@ class Cell:
                 f"CASE WHEN isnan({raw}) THEN NULL WHEN {is_whole} THEN "
                 f"CAST(CAST({raw} AS BIGINT) AS VARCHAR) ELSE {word} END"
             )
+        if self.type.startswith("DECIMAL"):  # of a fixed number of places
+            return f"CASE WHEN contains({word}, '.') THEN rtrim(rtrim({word}, '0'), '.') ELSE {word} END"
         if self.type not in ("VARCHAR", "BOOLEAN"):
             return word
         is_whole = f"ends_with({word}, '.0') AND regexp_full_match({word}, '-?(0|[1-9]\\d*)\\.0')"

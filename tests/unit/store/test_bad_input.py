@@ -94,6 +94,10 @@ CELLS = {
         VITALS.replace("a,1,NA,y\n", "a,1,NA,y\r\n"),
         "vitals.csv row 3, after column 'drug': all rows must end alike; CRLF came after LF; convert",
     ),
+    "line ends of old": (
+        VITALS.replace("b,0,,x", "b,0,,x,9").replace("\n", "\r"),
+        "vitals.csv row 4, after column 'drug': a row has a cell for each of 4 columns; 5 came; quote cells",
+    ),
     "NUL in an id": (
         VITALS.replace("b,0", "a\0,0"),
         "row 4, column 'id': a sample id has no NUL character; 'a\\x00' came; correct it or drop the row",
@@ -346,6 +350,19 @@ def test_lines_that_are_no_rows(case: str, tmp_path: Path) -> None:
     line, message = JSON_CASES[case]
     (tmp_path / "v.jsonl").write_text(f'{{"id": "a", "t": 0, "hr": 1}}\n\n{line}\n')
     assert f"v.jsonl {message}" in fails(tmp_path, Plan({"v": Reading("v.jsonl", "t", ("hr",))}))
+
+
+def test_a_field_that_is_a_value_and_a_list(tmp_path: Path) -> None:
+    """Null stands for either."""
+    lines = ('{"id": "a", "age": null, "v": [{"t": 0}]}', '{"id": "b", "age": 3, "v": null}')
+    last = '{"id": "c", "age": [4]}'
+    plan = Plan({"age": Reading("samples", None, ("age",)), "v": Reading("v", "t")}, samples="samples")
+    source = RecordsSource(path=tmp_path / "r.jsonl", id="id", group=None)
+    (tmp_path / "r.jsonl").write_text("\n".join([*lines, last]))
+    rule = "r.jsonl record 3, column 'age': a number must be finite, or missing; '[4]' came"
+    assert rule in fails(tmp_path, plan, source)
+    (tmp_path / "r.jsonl").write_text("\n".join(lines).replace("age", "Age"))
+    assert "the table has Age, id; did you mean 'Age'?" in fails(tmp_path, plan, source)
 
 
 RECORD_KEYS = {

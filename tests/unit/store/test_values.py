@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ def test_codes_of_every_type(tmp_path: Path) -> None:
             ["1e+16", None, "123456789012345678.0"],
         ),
         "text of codes": (["250.00", None, "007.0"], ["250.00", None, "007.0"]),
+        "decimals": ([Decimal("3.00"), None, Decimal("-10.50")], ["3", None, "-10.5"]),
         "quotes": (["it's", None, 'a "b"'], ["it's", None, 'a "b"']),
     }
     for form, (codes, want) in forms.items():
