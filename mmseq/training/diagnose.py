@@ -39,24 +39,23 @@ class Finding:
     ids: list[str] = field(default_factory=list)
 
     def told(self) -> str:
-        """What is not finite, from the cause to the effect, and where."""
+        """What is not finite, the cause first, and in which samples."""
         causes = {
             "the weights": self.weights,
             "the output of": self.modules,
             "the loss of": self.tasks,
-            "the gradient of": self.gradients,
         }
         parts = [f"{what} {_listed(names)}" for what, names in causes.items() if names]
-        return f"{'; '.join(parts) or 'the gradient'}; samples: {_listed(self.samples or self.ids)}"
+        effect = f"the gradient of {_listed(self.gradients)}"  # of all that lies before another cause, too
+        return f"{'; '.join(parts) or effect}; samples: {_listed(self.samples or self.ids)}"
 
 
 def merged(findings: Iterable[Finding]) -> Finding:
-    """Of all processes."""
+    """Of all processes; each name once."""
     whole = Finding()
     for finding in findings:
         for name, names in vars(finding).items():
-            known = getattr(whole, name)
-            known += [value for value in names if value not in known]
+            setattr(whole, name, list(dict.fromkeys([*getattr(whole, name), *names])))
     return whole
 
 
