@@ -11,6 +11,7 @@ from mmseq.errors import ConfigError, DataError
 from mmseq.sources import Source, SourceConfig, sources
 from mmseq.store.plan import plan_of
 from mmseq.store.prepare import prepare as prepare_store
+from mmseq.store.ready import open_ready
 
 if TYPE_CHECKING:
     from mmseq.model import Model
@@ -20,7 +21,7 @@ IN_MEMORY = "memory"
 
 
 def prepare(experiment: Experiment, data: Any = None) -> Store:
-    """The store of an experiment's data: built, or found again where nothing has changed.
+    """The store of an experiment's data: built, found again where nothing has changed, or as given.
 
     Args:
         experiment: names the source.
@@ -28,7 +29,10 @@ def prepare(experiment: Experiment, data: Any = None) -> Store:
 
     Raises:
         ConfigError, DataError: config or data break a rule; nothing is left behind.
+        CheckpointError: a store is not whole.
     """
+    if experiment.data.prepared is not None:
+        return open_ready(experiment.data.prepared, plan_of(experiment))
     return prepare_store(
         plan_of(experiment),
         source_of(experiment, data),

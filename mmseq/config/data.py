@@ -63,6 +63,11 @@ class DataConfig(Section):
     store: Annotated[Path, Field(strict=False)] = Field(
         Path(".mmseq/stores"), description="folder for prepared data, below the working directory"
     )
+    prepared: YamlPath | None = Field(
+        None,
+        description="folder of a store that another program has written; `source` then only says how raw "
+        "data are read later, to predict",
+    )
     memory_limit: str = Field(
         "1GB",
         pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",

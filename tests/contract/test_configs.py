@@ -26,4 +26,5 @@ def test_loads_and_comes_back(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_opens_with_the_command_that_runs_it(path: Path) -> None:
-    assert path.read_text().startswith(f"# mmseq train --config configs/{path.name}\n")
+    launcher = "srun " if load_config(path).training.nodes > 1 else ""
+    assert path.read_text().startswith(f"# {launcher}mmseq train --config configs/{path.name}\n")
