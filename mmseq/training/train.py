@@ -23,7 +23,7 @@ from mmseq.split import split_ids
 from mmseq.training.resume import changes, check_same
 from mmseq.training.sitting import Sitting
 from mmseq.training.tables import plan_tables, result_table
-from mmseq.training.trainer import device_of, set_threads
+from mmseq.training.trainer import check_devices, device_of, set_threads
 
 
 def train(
@@ -104,6 +104,7 @@ def _n_to_launch(experiment: Experiment, data: Any, callbacks: Sequence[pl.Callb
                 f"training.devices: {training.devices} on {training.nodes} nodes are asked for; the launcher "
                 f"started {place.local_size} on {place.nodes}; make them agree, or leave `devices` out"
             )
+        check_devices(training, place.local_size)
         return 0
     if training.nodes > 1:
         raise ConfigError(
@@ -111,6 +112,7 @@ def _n_to_launch(experiment: Experiment, data: Any, callbacks: Sequence[pl.Callb
             f"`torchrun --nnodes {training.nodes} --nproc-per-node {training.devices or 1} "
             "--rdzv-backend c10d --rdzv-endpoint HOST:PORT -m mmseq train …`"
         )
+    check_devices(training, wanted)
     if wanted == 1:
         return 0
     if data is not None or experiment.data.source.kind == IN_MEMORY or callbacks:

@@ -23,6 +23,15 @@ def device_of(config: TrainingConfig) -> str:
     return "cpu" if config.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
 
 
+def check_devices(config: TrainingConfig, n: int) -> None:
+    """Raises ConfigError where a machine has fewer GPUs than processes."""
+    if device_of(config) == "cuda" and n > torch.cuda.device_count():
+        raise ConfigError(
+            f"training.devices: {n} processes on a machine need as many GPUs; torch finds "
+            f"{torch.cuda.device_count()}; start fewer, or set training.accelerator: cpu"
+        )
+
+
 def set_threads(config: TrainingConfig, processes: Processes) -> None:
     """Has each process of a machine use an equal part of its cores, unless the config says how many."""
     if config.threads:
