@@ -82,7 +82,7 @@ def train(
         run = processes.tell(resume)
         assert run is not None
         if n_launched:
-            _launch(run, experiment, n_launched)
+            _launch(run, experiment, checkpoint, n_launched)
             return run
         sitting = sitting or open_sitting(run)
         _go_on(sitting, run, console, callbacks)
@@ -123,8 +123,10 @@ def _n_to_launch(experiment: Experiment, data: Any, callbacks: Sequence[pl.Callb
     return wanted
 
 
-def _launch(run: Run, experiment: Experiment, n: int) -> None:
+def _launch(run: Run, experiment: Experiment, checkpoint: str | None, n: int) -> None:
     arguments = ["train", "--resume", str(run.path)]
+    if checkpoint is not None:
+        arguments += ["--from", checkpoint]
     for plugin in run.plugins:
         arguments += ["--plugin", str(plugin)]
     for change in changes(experiment):

@@ -206,6 +206,23 @@ def test_damaged_checkpoint_is_refused_and_the_one_before_it_offered(mmseq: Run,
     assert (last.parent / f"{last.name}.left").is_dir() and last.is_dir()
 
 
+def test_several_processes_go_on_from_the_checkpoint_that_was_named(
+    mmseq: Run, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caught: a name that the processes started here are not told."""
+    mmseq("train", "-c", "toy.yaml", *SHORT, "--set", "training.checkpoint.steps=2")
+    (work.path / "runs" / "toy" / "model").rename(work.path / "model")
+    told: list[list[str]] = []
+    monkeypatch.setattr(
+        "mmseq.training.train.launch", lambda arguments, size: told.append([*arguments, size])
+    )
+    arguments = ["--from", "step-000000004", "--set", "training.devices=2"]
+    assert mmseq("train", "--resume", "runs/toy", *arguments).code == 0
+    ((verb, *rest, size),) = told
+    assert (verb, size) == ("train", 2) and rest[:4] == ["--resume", "runs/toy", *arguments[:2]]
+    assert {"training.devices=2", "training.workers=0", "training.checkpoint.steps=2"} < set(rest)
+
+
 PLUGIN = """\
 from typing import Literal
 
