@@ -69,14 +69,39 @@ def _array(name: str, column: str, values: Any) -> pyarrow.Array:
             f"table {name!r}, column {column!r}: needs one value a row; shape {values.shape} came; "
             "see mmseq.padded for arrays of sequences"
         )
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes | set | frozenset):
+        raise DataError(
+            f"table {name!r}, column {column!r}: needs a list or an array, a value a row; "
+            f"{type(values).__name__} came; convert it"
+        )
+    values = values if hasattr(values, "__len__") else list(values)
     try:
-        return pyarrow.array(values, from_pandas=True)
-    except (pyarrow.ArrowException, OverflowError):  # mixed: as text, so that the odd one is found
-        return pyarrow.array([_as_text(value) for value in values], pyarrow.string())
+        array = pyarrow.array(values, from_pandas=True)
+        if not isinstance(array.type, pyarrow.BaseExtensionType):  # as a Period, which is stored as a number
+            return array
+    except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError):
+        pass  # mixed: as text, so that the odd one is found
+    return _text_array(name, column, values)
+
+
+def _text_array(name: str, column: str, values: Iterable[Any]) -> pyarrow.Array:
+    texts = [_as_text(value) for value in values]
+    for row, text in enumerate(texts, start=1):
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"table {name!r} row {row}, column {column!r}: must be text of whole characters; "
+                f"{text!r} came; correct it"
+            ) from error
+    return pyarrow.array(texts, pyarrow.string())
 
 
 def _as_text(value: Any) -> str | None:
-    return None if value is None or value != value else str(value)
+    if value is None or type(value).__name__ == "NAType":  # of pandas: it compares to nothing
+        return None
+    is_other = value != value
+    return None if isinstance(is_other, bool | np.bool_) and is_other else str(value)
 
 
 def _plain(table: pyarrow.Table) -> pyarrow.Table:

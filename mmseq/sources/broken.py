@@ -14,8 +14,6 @@ from typing import Any
 
 ENDINGS = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
 LONGEST = 2_000_000  # bytes of a row of CSV that DuckDB reads
-
-
 PACKED = (EOFError, OSError, zlib.error)  # a compressed file that cannot be unpacked: DuckDB says so
 
 

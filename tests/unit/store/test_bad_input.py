@@ -463,6 +463,38 @@ def test_memory_names_the_row(tmp_path: Path) -> None:
     assert "table 'v' row 2, column 'hr': a number must be finite, or missing; 'high' came" in message
 
 
+COLUMNS = {
+    "one value": (3, "table 'v', column 'c': needs a list or an array, a value a row; int came"),
+    "text": ("ab", "table 'v', column 'c': needs a list or an array, a value a row; str came"),
+    "no order": ({"p", "q"}, "table 'v', column 'c': needs a list or an array, a value a row; set came"),
+    "half a pair": (
+        ["p", "\ud800"],
+        "table 'v' row 2, column 'c': must be text of whole characters; '\\ud800' came",
+    ),
+    "too few": (["p"], "table 'v': columns must be of one length; {'id': 2, 't': 2, 'c': 1} came"),
+}
+
+
+@pytest.mark.parametrize("case", COLUMNS)
+def test_columns_in_memory(case: str) -> None:
+    values, message = COLUMNS[case]
+    with pytest.raises(DataError) as caught:
+        MemorySource({"v": {"id": [1, 2], "t": [0, 1], "c": values}}, id="id", group=None)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_period_is_no_number(tmp_path: Path) -> None:
+    """It would come as the months since 1970."""
+    rows = pandas.DataFrame(
+        {"id": [1, 1], "t": pandas.period_range("2024-01", periods=2, freq="M"), "hr": [1, 2]}
+    )
+    message = fails(
+        tmp_path, Plan({"v": Reading("v", "t", ("hr",))}), MemorySource({"v": rows}, id="id", group=None)
+    )
+    assert "table 'v' row 1, column 't': a time must be a finite number" in message
+    assert "'2024-01' came" in message
+
+
 RECORD_CASES = {
     "number": ({"v": [{"t": 0, "hr": 1}, {"t": 1, "hr": "high"}]}, "record 2, column 'hr': a number must be"),
     "not a list": ({"v": 3}, "record 2, field 'v': a table is a list of objects; ubigint came"),

@@ -14,6 +14,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from mmseq.errors import DataError
 from mmseq.sources import Pivot, Reading
 from mmseq.sources.memory import MemorySource
 from mmseq.sources.tables import MISSING, TablesSource
@@ -107,6 +108,19 @@ def test_nan_in_memory_is_missing(frame: Any, tmp_path: Path) -> None:
         got = values(store_of(tmp_path, rows, Reading("v", "t", ("x",))))
         np.testing.assert_array_equal(got[:, 0], np.array(x, np.float32))
         assert words(store_of(tmp_path, rows, Reading("v", "t", codes=("x",)))) == ["1", None, "3"]
+
+
+@pytest.mark.parametrize(
+    "nothing", [None, np.nan, pandas.NA, pandas.NaT, Decimal("NaN"), np.datetime64("NaT")]
+)
+def test_nothing_in_a_mixed_column(nothing: Any, tmp_path: Path) -> None:
+    """Whatever stands for it, it is no word; an array is told as what it is."""
+    for frame in (dict, pandas.DataFrame):
+        rows = frame({"id": [1] * 3, "t": [0, 1, 2], "c": [nothing, "a", 3]})
+        assert words(store_of(tmp_path, rows, Reading("v", "t", codes=("c",)))) == [None, "a", "3"]
+    rows = {"id": [1] * 3, "t": [0, 1, 2], "x": [nothing, np.zeros(2), 3.0]}
+    with pytest.raises(DataError, match="table 'v' row 2, column 'x': a number must be finite"):
+        store_of(tmp_path, rows, Reading("v", "t", ("x",)))
 
 
 def test_numbers_that_are_declared_missing(tmp_path: Path) -> None:
