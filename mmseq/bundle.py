@@ -224,7 +224,7 @@ def _read_manifest(folder: Path, schema: str) -> dict[str, Any]:
 
 def _check_names(path: Path, names: Mapping[str, Any]) -> None:
     for name in names:
-        if Path(name).name != name or name in ("", "..", MANIFEST) or "\0" in name:
+        if Path(name).name != name or name in ("", "..", MANIFEST) or "\0" in name or len(name) > 200:
             raise CheckpointError(
                 f"{path}: lists plain file names only; came {name[:100]!r}; copy the whole folder"
             )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64, Shaped
 
 from mmseq.errors import CheckpointError
+from mmseq.store.form import rows_of
 from mmseq.store.layout import STEP_TIME, row_file
 from mmseq.store.manifest import REMEDY, Manifest, RowsEntry
 
@@ -16,13 +17,16 @@ Bounds = Int64[np.ndarray, "bound"]
 
 
 def check_manifest(path: Path, manifest: Manifest) -> None:
-    """The shards divide the samples. Raises CheckpointError where they do not."""
+    """The shards divide the samples, and codes have words. Raises CheckpointError where not."""
     bounds = [0, *(shard.stop for shard in manifest.shards)]
     firsts = [shard.first for shard in manifest.shards]
     steps = [shard.n_steps for shard in manifest.shards]
     divided = firsts == bounds[:-1] and bounds == sorted(bounds) and bounds[-1] == manifest.n_samples
     if not divided or min(steps, default=0) < 0 or sum(steps) != manifest.n_steps:
         _refuse(path, "its shards must divide the samples and their steps; they do not")
+    for name, entry in rows_of(manifest).items():
+        if len(entry.vocabularies) != len(entry.codes):
+            _refuse(path, f"{name[:100]!r} must have a vocabulary for each of its code columns; it has not")
 
 
 def check_bounds(path: Path, bounds: Bounds, n_rows: int) -> None:

@@ -207,7 +207,7 @@ def test_every_point(points: Points, fault: Fault) -> None:
     file (`lost`); a lock that outlives its process and is never swept; an old folder taken back although
     half of it had been removed; a full disk told by a traceback.
     """
-    assert sweep(points, fault, 1 if fault in ("lost", "full") else 3) > 10
+    assert sweep(points, fault, 1 if fault in ("lost", "full") else 4) > 6
 
 
 def test_order_on_disk(points: Points) -> None:
