@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def arrow_table(name: str, rows: Rows) -> pyarrow.Table:
 
 
 def _check_names(name: str, columns: Sequence[str]) -> None:
-    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+    if twice := sorted(column for column, count in Counter(columns).items() if count > 1):
         raise DataError(
             f"table {name!r}: a column must have a name of its own; {twice} come twice; rename one"
         )

@@ -168,6 +168,8 @@ def _wrong(line: bytes, spelt: dict[str, str]) -> str | None:
     if twice:
         return f", column {twice[0]!r}: a key stands once in an object, whatever its case; it came twice"
     for key in read:
+        if not key:
+            return ", column '': a key needs a name; name or drop it"
         if spelt.setdefault(key.lower(), key) != key:
             return (
                 f", column {key!r}: a key is spelt one way in all objects; {spelt[key.lower()]!r} came, too"

@@ -6,7 +6,8 @@ import csv
 import gzip
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def _check_names(connection: DuckDBPyConnection, path: Path) -> None:
         else:
             names.append(name)
             to_skip = n_children
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise DataError(f"{path}: a column must have a name of its own; {twice} come twice; rename one")
 
 
@@ -98,17 +99,17 @@ def _open_jsonl(connection: DuckDBPyConnection, path: Path) -> Table:
         raise DataError(f"{path} {broken() or f'must be JSONL; {error}; correct it'}") from error
     if not columns:
         raise DataError(f"{path}: a table needs rows; there is none; drop it or give it rows")
-    if twice := alike(columns):
-        raise DataError(f"{path} {broken() or f'keys {twice} must not differ only in case'}; rename one")
+    if "" in columns or alike(columns):
+        raise DataError(f"{path} {broken() or 'keys must have names that differ in more than case'}")
     types = ", ".join(f"{text(c)}: 'VARCHAR'" for c in columns)
     sql = f"SELECT * FROM read_ndjson({text(path)}, columns={{{types}}})"
     return Table(sql, str(path), columns, located(sql, first=1), broken, is_json=True)
 
 
-def alike(names: Iterable[str]) -> list[str]:
+def alike(names: Sequence[str]) -> list[str]:
     """Names that are one to a database, which ignores case."""
-    lower = [name.lower() for name in names]
-    return sorted(name for name in names if lower.count(name.lower()) > 1)
+    counts = Counter(name.lower() for name in names)
+    return sorted(name for name in names if counts[name.lower()] > 1)
 
 
 READERS: dict[tuple[str, ...], Callable[[DuckDBPyConnection, Path], Table]] = {

@@ -118,14 +118,17 @@ class RecordsSource(Source):
                 f"{self.path} record {number}, column {key!r}: a key stands once in an object; it comes "
                 "twice; drop one"
             )
+        first = f"SELECT min(number) FROM ({objects}) WHERE list_contains(json_keys(json), ?)"
+        if "" in keys:
+            (number,) = connection.execute(first, [""]).fetchall()[0]
+            raise DataError(f"{self.path} record {number}, column '': a key needs a name; name or drop it")
         if spelt := alike(keys):
             pair = [key for key in spelt if key.lower() == spelt[0].lower()]
-            query = f"SELECT min(number) FROM ({objects}) WHERE list_contains(json_keys(json), ?)"
-            found = [(connection.execute(query, [key]).fetchall()[0][0], key) for key in pair]
-            (_, first), (number, key), *_ = sorted(found)
+            found = [(connection.execute(first, [key]).fetchall()[0][0], key) for key in pair]
+            (_, other), (number, key), *_ = sorted(found)
             raise DataError(
                 f"{self.path} record {number}, column {key!r}: a key is spelt one way in all objects; "
-                f"{first!r} came, too; rename one"
+                f"{other!r} came, too; rename one"
             )
 
     def _nested(self, connection: DuckDBPyConnection, name: str) -> Table:

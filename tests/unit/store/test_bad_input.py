@@ -337,6 +337,7 @@ def test_nested_cells(cell: Any, tmp_path: Path) -> None:
 JSON_CASES = {
     "a key twice": ('{"id": "b", "t": 1, "hr": 1, "hr": 2}', "row 2, column 'hr': a key stands once in an"),
     "a key in two cases": ('{"id": "b", "t": 1, "hr": 1, "HR": 2}', "row 2, column 'HR': a key stands once"),
+    "no name": ('{"id": "b", "": 1}', "row 2, column '': a key needs a name; name or drop it"),
     "another spelling": ('{"id": "b", "t": 1, "HR": 2}', "row 2, column 'HR': a key is spelt one way in all"),
     "half an object": ('{"id": "b", "t": 1,', "row 2: must be an object of JSON; Expecting"),
     "two objects": ('{"id": "b"} {"id": "c"}', "row 2: must be an object of JSON; Extra data"),
@@ -366,6 +367,7 @@ def test_a_field_that_is_a_value_and_a_list(tmp_path: Path) -> None:
 
 
 RECORD_KEYS = {
+    "no name": ('{"id": "b", "v": [{"t": 0, "": 1}]}', "column '': a key needs a name; name or drop it"),
     "twice": (
         '{"id": "b", "v": [{"t": 0, "hr": 1, "hr": 2}]}',
         "column 'hr': a key stands once in an object",
