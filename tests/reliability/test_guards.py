@@ -119,7 +119,7 @@ def test_a_step_with_bad_numbers_is_not_taken(
     """It leaves weights and moments as they were; the others are those of a run that leaves it out.
 
     Caught: a step with zeroed gradients, by which moments and decay go on; gradients looked at after they
-    were clipped, which names all parameters; only the loss looked at; a state's NaN taken for a fault.
+    were clipped, which names all parameters; only the loss looked at.
     """
     experiment, poison = load(toy, stores, settings), Poison(where, value, steps)
     run = mmseq.train(experiment, output=tmp_path, callbacks=[poison])
