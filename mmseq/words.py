@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ _LARGEST = 9e15  # below it every whole number is a float
 def word_of(value: Any) -> str | None:
     """The text that a store would keep of a value; None where it is missing.
 
-    `3` for 3, 3.0 and '3.0'; `True` for True, 'true' and 'TRUE'; None for None, NaN and ''.
+    `3` for 3, 3.0, '3.0' and a decimal 3.00; `True` for True, 'true' and 'TRUE'; None for None, NaN and ''.
     """
     if value is None or value == "":
         return None
@@ -28,9 +29,15 @@ def word_of(value: Any) -> str | None:
     if isinstance(value, float):
         if math.isnan(value):
             return None
-        if value == math.trunc(value) and abs(value) < _LARGEST:
+        if abs(value) < _LARGEST and value == math.trunc(value):  # infinity has no whole part
             return str(int(value))
+    if isinstance(value, Decimal):
+        return None if value.is_nan() else _shortest(f"{value:f}" if value else "0")
     return str(value)
+
+
+def _shortest(digits: str) -> str:
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 @lru_cache(maxsize=65_536)

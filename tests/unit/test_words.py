@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -17,7 +18,8 @@ WORDS = [
 
 
 def _of_store(value: Any, kind: str) -> str | None:
-    sql = Cell("c", "code", kind).value()
+    missing = ("",) if kind == "VARCHAR" else ("", "nan")  # in memory NaN is missing
+    sql = Cell("c", "code", kind, missing).value()
     (word,) = duckdb.execute(f'SELECT {sql} FROM (SELECT CAST(? AS {kind}) AS "c")', [value]).fetchone()  # type: ignore[misc]
     return word
 
@@ -30,6 +32,7 @@ def test_text(word: str) -> None:
 @pytest.mark.parametrize(
     ("value", "kind"),
     [(3, "BIGINT"), (-7, "INTEGER"), (True, "BOOLEAN"), (False, "BOOLEAN")]
+    + [(Decimal(x), "DECIMAL(12, 3)") for x in ("3.000", "-10.500", "0.001", "120", "-0.0")]
     + [(x, "DOUBLE") for x in (3.0, -2.0, 0.5, 0.1, float("nan"), 8e15)],
 )
 def test_values(value: Any, kind: str) -> None:
@@ -38,6 +41,11 @@ def test_values(value: Any, kind: str) -> None:
 
 def test_none_is_missing() -> None:
     assert word_of(None) is None and _of_store(None, "VARCHAR") is None
+
+
+def test_infinity_is_a_word_of_its_own() -> None:
+    """A stream asks for it before it knows that a number is meant; a store refuses it."""
+    assert [word_of(x) for x in (float("inf"), -float("inf"), Decimal("NaN"))] == ["inf", "-inf", None]
 
 
 def test_numbers_tell_words_apart() -> None:
