@@ -204,8 +204,7 @@ def test_every_point(points: Points, fault: Fault) -> None:
     """The old or the new one, never neither, and nothing is left by the next attempt.
 
     caught: files written in place; the old folder removed before the new one is renamed; no fsync of a
-    file (`lost`); a lock that outlives its process and is never swept; an old folder taken back although
-    half of it had been removed; a full disk told by a traceback.
+    file (`lost`); what a dead process left that is never swept; a full disk told by a traceback.
     """
     assert sweep(points, fault, 1 if fault in ("lost", "full") else 4) > 6
 
@@ -271,7 +270,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_file_system(operation: Operation, small_disk: Path, share: float) -> None:
     """A disk that is really full: told, the old one intact; with room again, the new one is written.
 
-    caught: `ndarray.tofile`, which fails without saying why.
+    caught: the system's errors let through.
     """
     operation.act(small_disk, OLD)
     old = operation.read(small_disk, OLD)

@@ -68,7 +68,7 @@ def test_headers_that_are_not_ours(facts: str) -> None:
 
 
 def test_full_disk_names_the_file(tmp_path: Path) -> None:
-    """The system leaves the name out."""
+    """The system leaves the name out. caught: `ndarray.tofile`, which fails without saying why."""
     writer = NpyWriter(tmp_path / "a.npy", "float64")
     writer._file.close()
     writer._file = open("/dev/full", "wb")  # noqa: SIM115 – closed below
