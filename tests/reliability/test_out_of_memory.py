@@ -87,7 +87,8 @@ def _must_be_told(done: Any, folder: Path) -> int:
     """The step that could not be taken, before which there is a whole checkpoint."""
     assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
     told = re.fullmatch(
-        rf"step (\d): memory ran out on a batch of \d samples with [\d,]+ steps \(the longest has {STEPS:,}\) "
+        rf"step (\d): memory ran out on a batch of \d samples with [\d,]+ steps \(the longest has {STEPS:,}"
+        r"\) "
         r"and these events: [\d,]+ of v; .*; lower training.batch.samples .*, raise training.accumulation, "
         r"or set training.window or training.recompute; the last checkpoint is whole: "
         r"runs/long/checkpoints\n",
