@@ -26,6 +26,7 @@ from mmseq.errors import DataError
 from mmseq.store import Store
 
 RECIPES = KEPT | REFUSED
+TRAINED = {"class_that_only_the_test_split_has"}  # takes seconds to begin
 SEEDS = 25
 
 
@@ -39,7 +40,7 @@ def test_recipes_are_many() -> None:
     assert len(RECIPES) == len(KEPT) + len(REFUSED) >= 40
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name not in TRAINED])
 def test_dirty_data(recipe: str, tmp_path: Path) -> None:
     check(recipe, 0, tmp_path)
 
@@ -48,7 +49,7 @@ def test_dirty_data(recipe: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_dirty_data_of_every_seed(recipe: str, tmp_path: Path) -> None:
     failed = {}
-    for seed in range(1, SEEDS):
+    for seed in range(SEEDS):
         folder = tmp_path / str(seed)
         folder.mkdir()
         try:
