@@ -63,6 +63,7 @@ def test_dirty_data_of_every_seed(recipe: str, tmp_path: Path) -> None:
 def check(recipe: str, seed: int, folder: Path) -> None:
     work = Work.create(seed, folder)
     wanted = RECIPES[recipe](work)
+    assert given(work) != given(Work.create(seed, folder)), "the recipe made nothing dirty"
     data = work.write()
     before = sorted(folder.rglob("*"))
     if isinstance(wanted, Refused) and not wanted.by_training:
@@ -78,6 +79,12 @@ def check(recipe: str, seed: int, folder: Path) -> None:
             mmseq.train(work.experiment(), data=data, output=folder / "runs")
         check_refused(str(caught.value), wanted)
         assert not (folder / "runs").exists()
+
+
+def given(work: Work) -> list[object]:
+    """All that a recipe may change."""
+    texts = {table: work.files.get(f"{table}.csv", work.csv(table).encode()) for table in work.rows}
+    return [work.form, work.config, work.source, work.cut, work.renamed, texts]
 
 
 def check_refused(message: str, wanted: Refused) -> None:
