@@ -1,10 +1,11 @@
 # make demo   everything for the main job: environment, data, training, results on the test weeks
 # make test   everything for the tests; make test-all adds the long ones; make lint: ruff and mypy
+# make reliability   kills, crashes, damage, bad numbers, topologies: the whole of docs/reliability.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all reliability lint clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/flights_tables.py data/flights
@@ -16,6 +17,9 @@ test: $(VENV)/dev
 
 test-all: $(VENV)/dev
 	$(BIN)/python -m pytest -q -n 2
+
+reliability: $(VENV)/dev
+	$(BIN)/python -m pytest -q -n 2 --durations=10 tests/reliability
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

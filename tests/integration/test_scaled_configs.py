@@ -68,6 +68,7 @@ def _end(started: Iterable[object]) -> None:
     finally:
         for process in processes:
             process.kill()
+            process.communicate()
     for process, (out, err) in zip(processes, said, strict=True):
         assert process.returncode == 0, f"{out[-2000:]}\n{err[-2000:]}"
 
