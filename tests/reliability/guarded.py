@@ -25,7 +25,7 @@ from typing import Any
 
 MEMORY = 1 << 30
 """Bytes of address space that it may take beyond what it begins with."""
-SECONDS = 60
+SECONDS = 30
 REACHING = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pty.")
 RUNNING = ("exec", "compile", "pickle.find_class", "ctypes.dlopen", "code.__new__")
 

@@ -193,7 +193,7 @@ def test_files_of_another(kept: dict[str, Kept], kind: str) -> None:
 
 
 def test_shard_of_another_store(kept: dict[str, Kept]) -> None:
-    """A whole shard, of the same sizes. caught: shards that are known by the fingerprint of their store."""
+    """A whole shard, of the same sizes. caught: shards whose digests are not compared."""
     one = kept["store"]
     read_store(one.path)
     shard = one.path / "shard-00001"
