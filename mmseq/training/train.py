@@ -23,7 +23,7 @@ from mmseq.split import split_ids
 from mmseq.training.resume import changes, check_same
 from mmseq.training.sitting import Sitting
 from mmseq.training.tables import plan_tables, result_table
-from mmseq.training.trainer import check_devices, device_of, set_threads
+from mmseq.training.trainer import check_devices, device_of, set_up_torch
 
 
 def train(
@@ -70,7 +70,7 @@ def train(
     with together() as processes:
         if not processes.leads:
             console = Console(quiet=True)
-        set_threads(experiment.training, processes)
+        set_up_torch(experiment.training, processes)
         store = processes.first(lambda: prepare(experiment, data))
 
         def open_sitting(run: Run | None) -> Sitting:

@@ -32,8 +32,12 @@ def check_devices(config: TrainingConfig, n: int) -> None:
         )
 
 
-def set_threads(config: TrainingConfig, processes: Processes) -> None:
-    """Has each process of a machine use an equal part of its cores, unless the config says how many."""
+def set_up_torch(config: TrainingConfig, processes: Processes) -> None:
+    """Has each process of a machine use an equal part of its cores, unless the config says how many.
+
+    And a GPU's float32 be float32: cuDNN would round the inputs of its products to 10 bits (TF32).
+    """
+    torch.backends.cudnn.allow_tf32 = False
     if config.threads:
         torch.set_num_threads(config.threads)
     elif processes.size > 1:

@@ -9,7 +9,7 @@ from mmseq.config.training import TrainingConfig
 from mmseq.errors import ConfigError
 from mmseq.place import Place
 from mmseq.processes import Processes
-from mmseq.training.trainer import check_devices, device_of, set_threads
+from mmseq.training.trainer import check_devices, device_of, set_up_torch
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_threads_are_shared_by_the_processes_of_a_machine(monkeypatch: pytest.Mo
     given: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    set_threads(TrainingConfig(), Processes())  # as torch chooses
-    set_threads(TrainingConfig(), Processes(Place(size=4, local_size=2)))
-    set_threads(TrainingConfig(threads=3), Processes(Place(size=4, local_size=2)))
+    set_up_torch(TrainingConfig(), Processes())  # as torch chooses
+    set_up_torch(TrainingConfig(), Processes(Place(size=4, local_size=2)))
+    set_up_torch(TrainingConfig(threads=3), Processes(Place(size=4, local_size=2)))
     assert given == [4, 3]
