@@ -1,0 +1,135 @@
+"""What processes tell one another, in two real ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from mmseq.processes import ALONE, _rendezvous, together
+
+TOLD = """
+import json, time
+from pathlib import Path
+import torch
+from mmseq.processes import together
+
+said = []
+for turn in range(2):  # one meeting after another
+    with together() as us, together() as same:
+        assert same is us
+        note = Path(f"note.{turn}")
+        if us.leads:
+            time.sleep(0.3)
+        found = us.first(lambda: note.exists() or note.touch() or us.rank)
+        said.append([
+            us.rank, us.size, us.leads, found, us.tell(us.rank), us.gather(us.rank + 10),
+            us.total([1.0, us.rank + 0.5]).tolist(),
+            us.total(torch.tensor([2**30], dtype=torch.int32)).tolist(),
+            us.any(us.rank == 1, False, True),
+        ])
+        us.barrier()
+with together() as us:
+    said.append([us.size, us.total(torch.ones(1, dtype=torch.float64) / 3).tolist()])
+print(json.dumps(said))
+"""
+FAILING = """
+import os, signal, sys, time
+import torch
+from mmseq.errors import DataError
+from mmseq.processes import together
+
+try:
+    with together() as us:
+        {fail}
+        us.total(torch.ones(3))
+        us.total(torch.ones(3))
+except Exception as error:
+    print(type(error).__name__, error, file=sys.stderr)
+    sys.exit(getattr(error, "exit_code", 99))
+"""
+ONE = "if us.rank == 1: raise DataError('labels.csv:3: bad')"
+BOTH = "time.sleep(0.5 * us.leads); raise DataError('labels.csv:3: bad')"
+GONE = "if us.rank == 1: os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def test_two_tell_one_another(in_processes: Any) -> None:
+    """Twice, one meeting after another, in the same processes.
+
+    Caught: words of an earlier meeting taken for new ones; the leader's work done by both; sums in int32 or
+    float32.
+    """
+    processes = in_processes(TOLD, 2)
+    assert [ended.code for ended in processes] == [0, 0], [ended.err for ended in processes]
+    for rank, ended in enumerate(processes):
+        *meetings, last = json.loads(ended.out)
+        gathered = [] if rank else [10, 11]
+        found = bool(rank)  # the leader makes it, the other finds it
+        said = [rank, 2, rank == 0, found, 0, gathered, [2.0, 2.0], [2.0**31], [True, False, True]]
+        assert meetings == [said, said]
+        assert last == [2, [2 / 3]]
+
+
+@pytest.mark.parametrize(
+    ("fail", "told"),
+    [
+        (ONE, {1}),
+        pytest.param(BOTH, {0}, marks=pytest.mark.slow),
+    ],
+)
+def test_an_error_ends_all_and_is_told_once(in_processes: Any, fail: str, told: set[int]) -> None:
+    """By the process that has it; by the leader where all have it.
+
+    Caught: the others left waiting; an error of all told by each; exit codes that differ.
+    """
+    processes = in_processes(FAILING.format(fail=fail), 2)
+    assert [ended.code for ended in processes] == [2, 2], [ended.err for ended in processes]
+    for rank, ended in enumerate(processes):
+        *_, last = ended.err.splitlines()
+        assert last.strip() == ("DataError labels.csv:3: bad" if rank in told else "ProcessLost"), ended.err
+
+
+@pytest.mark.slow
+def test_one_that_is_gone_without_a_word_is_told_by_the_other(in_processes: Any) -> None:
+    """Caught: an error of gloo shown as a bug; the other left waiting."""
+    processes = in_processes(FAILING.format(fail=GONE), 2)
+    assert [ended.code for ended in processes] == [1, -9]
+    assert (
+        processes[0]
+        .err.splitlines()[-1]
+        .startswith(
+            "ProcessLost process 0 of 2: another one ended without a word, or cannot be reached any more ("
+        )
+    ), processes[0].err
+
+
+def test_alone_there_is_nobody_to_ask() -> None:
+    with together() as us:
+        assert us is ALONE and us.leads and us.size == 1
+        assert (us.tell("a"), us.gather("a"), us.any(True, False)) == ("a", ["a"], [True, False])
+        assert us.total(torch.tensor([1.5])).tolist() == [1.5]
+        us.barrier()
+    with pytest.raises(ZeroDivisionError), us.ending_together():
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"MASTER_ADDR": "host", "MASTER_PORT": "29500"}, ("host", 29500)),
+        ({"SLURM_STEP_NODELIST": "node[07-09,11]", "SLURM_JOB_ID": "123456"}, ("node07", 18_456)),
+        ({"SLURM_NODELIST": "a1 b2", "SLURM_JOB_ID": "5"}, ("a1", 15_005)),
+        (
+            {"SLURM_STEP_NODELIST": "n1", "SLURM_JOB_ID": "5", "MASTER_ADDR": "h", "MASTER_PORT": "7"},
+            ("h", 7),
+        ),
+    ],
+)
+def test_where_they_meet(environment: dict[str, str], expected: tuple[str, int]) -> None:
+    """As torchrun says; under srun at the step's first node, at a port of the job's own.
+
+    Caught: the node list taken as a name.
+    """
+    assert _rendezvous(environment) == expected
