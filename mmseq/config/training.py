@@ -107,6 +107,11 @@ class TrainingConfig(Section):
     threads: PositiveInt | None = Field(
         None, description="CPU threads of a process; null: as torch chooses, or an equal part of the cores"
     )
+    deterministic: bool = Field(
+        True,
+        description="a GPU adds in the same order each time, so that a run repeats bit by bit; false: faster, "
+        "and equal up to rounding",
+    )
     workers: int = Field(
         0, ge=0, description="processes that assemble batches; 0 is fastest for small inputs"
     )

@@ -35,9 +35,13 @@ def check_devices(config: TrainingConfig, n: int) -> None:
 def set_up_torch(config: TrainingConfig, processes: Processes) -> None:
     """Has each process of a machine use an equal part of its cores, unless the config says how many.
 
-    And a GPU's float32 be float32: cuDNN would round the inputs of its products to 10 bits (TF32).
+    And a GPU add in the same order each time, unless the config says not to, and its float32 be float32:
+    cuDNN would round the inputs of its products to 10 bits (TF32).
     """
-    torch.backends.cudnn.allow_tf32 = False
+    if device_of(config) == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as torch asks for
+        torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+        torch.backends.cudnn.allow_tf32 = False
     if config.threads:
         torch.set_num_threads(config.threads)
     elif processes.size > 1:

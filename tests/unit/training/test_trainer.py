@@ -40,3 +40,17 @@ def test_threads_are_shared_by_the_processes_of_a_machine(monkeypatch: pytest.Mo
     set_up_torch(TrainingConfig(), Processes(Place(size=4, local_size=2)))
     set_up_torch(TrainingConfig(threads=3), Processes(Place(size=4, local_size=2)))
     assert given == [4, 3]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_gpu_adds_in_the_same_order_unless_told_otherwise(
+    one_gpu: None, monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda on, warn_only: told.append(on))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    set_up_torch(TrainingConfig(accelerator="cpu"), Processes())
+    assert not told and torch.backends.cudnn.allow_tf32
+    set_up_torch(TrainingConfig(deterministic=deterministic), Processes())
+    assert told == [deterministic] and not torch.backends.cudnn.allow_tf32
