@@ -159,7 +159,7 @@ def test_one_that_is_killed_ends_all(work: Path, rank: int) -> None:
         os.kill(pids[rank], signal.SIGKILL)
         begin = time.monotonic()
         _, err = process.communicate(timeout=LIMIT)
-        assert time.monotonic() - begin < 40
+        assert time.monotonic() - begin < 60  # 20 of grace, and what a busy machine adds
     assert process.returncode == 1 and "Traceback" not in err, err
     assert f"process {rank} of 2 ended by SIGKILL" in err or "ended without a word" in err, err
     _must_be_gone(pids)
