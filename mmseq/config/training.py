@@ -109,8 +109,8 @@ class TrainingConfig(Section):
     )
     deterministic: bool = Field(
         True,
-        description="a GPU adds in the same order each time, so that a run repeats bit by bit; false: faster, "
-        "and equal up to rounding",
+        description="a GPU adds in the same order each time: a run repeats bit by bit; false: faster, and "
+        "equal up to rounding",
     )
     workers: int = Field(
         0, ge=0, description="processes that assemble batches; 0 is fastest for small inputs"

@@ -18,7 +18,7 @@ from mmseq.model import Model
 from mmseq.processes import ALONE, Processes
 from mmseq.random import hash_key, seed_globals
 from mmseq.state import State
-from mmseq.training.checkpoint import Checkpoint, restore_optimizer
+from mmseq.training.checkpoint import Checkpoint, check_fits, restore_optimizer
 from mmseq.training.diagnose import diagnose, merged
 from mmseq.training.guard import Guard
 from mmseq.training.schedule import rate
@@ -64,6 +64,7 @@ class TrainingModule(pl.LightningModule):
         self.moments = None if saved is None else saved.moments
         self.carried, self.validated = Carried(saved.carried if saved else None), Carried()
         if saved is not None:
+            check_fits(saved, self)
             self.load_state_dict(saved.weights)
         self.evaluator = Evaluator(dict(model.heads.items()))
         self.losses: dict[str, Tensor] = {}

@@ -19,6 +19,7 @@ MAY_CHANGE = (
     "accumulation",
     "checkpoint",
     "log_every",
+    "deterministic",
 )
 """Keys of `training` that change neither the order nor, but for rounding, the model."""
 

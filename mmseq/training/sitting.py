@@ -21,7 +21,7 @@ from mmseq.batch.order import Order
 from mmseq.config.checks import LOSS, MONITOR, no_metric
 from mmseq.config.errors import ConfigProblems, Problem
 from mmseq.config.experiment import Experiment
-from mmseq.errors import ConfigError, MemoryShort
+from mmseq.errors import CheckpointError, ConfigError, MemoryShort
 from mmseq.facts import Facts
 from mmseq.fit import fit, labels
 from mmseq.model import Model
@@ -88,7 +88,13 @@ class Sitting:
                     f"{resume.path}: the data are not those that training began with; bring them back, or "
                     "start another run with --config"
                 )
-            facts = Facts.from_json(self.saved.facts, experiment)
+            try:
+                facts = Facts.from_json(self.saved.facts, experiment)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise CheckpointError(
+                    f"{resume.path}: the facts of its checkpoint must be those of its configuration; "
+                    f"{type(error).__name__}: {str(error).splitlines()[0][:200]}; bring back what was there"
+                ) from error
         self.model = initialise(experiment, facts)
         if self.config.precision == "64-true":
             self.model.double()

@@ -15,7 +15,7 @@ from mmseq.training.resume import MAY_CHANGE, changes, check_same, identity
 Make = Callable[..., Experiment]
 FREE: dict[str, Any] = {
     "devices": 2, "nodes": 3, "accelerator": "cpu", "threads": 4, "workers": 2, "accumulation": 4,
-    "checkpoint": {"minutes": 2.5, "steps": 7, "keep": 3}, "log_every": 3,
+    "checkpoint": {"minutes": 2.5, "steps": 7, "keep": 3}, "log_every": 3, "deterministic": False,
 }  # fmt: skip
 
 
