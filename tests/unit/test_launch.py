@@ -142,8 +142,9 @@ def test_a_signal_goes_to_the_first_alone(
 
 
 def test_a_second_signal_goes_to_all(instead: Callable[[str], None], tmp_path: Path) -> None:
+    """Caught: one that stays, since the first alone is told."""
     instead(
-        "def come(*_):\n    if (here / f'first.{rank}').exists() or rank:\n        sys.exit(143)\n"
+        "def come(*_):\n    if (here / 'first.0').exists():\n        note('second')\n        sys.exit(143)\n"
         "    note('first')\n"
         "signal.signal(signal.SIGTERM, come)\nnote('ready')\nwait_for('never')"
     )
@@ -156,6 +157,7 @@ def test_a_second_signal_goes_to_all(instead: Callable[[str], None], tmp_path: P
     with pytest.raises(ProcessLost) as error:
         launch([], 2)
     assert error.value.exit_code == 143
+    assert all((tmp_path / f"second.{rank}").exists() for rank in (0, 1))
 
 
 def test_none_outlives_a_launch_that_fails(
