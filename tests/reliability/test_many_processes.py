@@ -74,6 +74,9 @@ def _started(work: Path, arguments: list[str], **told: str) -> Iterator[subproce
     finally:
         process.kill()
         process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
         for pid in {pid for rank in (0, 1) for _, pid in _steps(work, rank)}:
             if Path(f"/proc/{pid}").exists():
                 os.kill(pid, signal.SIGKILL)
