@@ -48,7 +48,9 @@ def hash_key(*parts: int) -> int:
 
 def seed_globals(key: int) -> None:
     """Starts the generators that all share, torch's, numpy's and Python's, at a key."""
-    torch.manual_seed(key)
+    torch.default_generator.manual_seed(key)
+    if torch.cuda.is_initialized():  # else torch.manual_seed would note the stack for later, each time
+        torch.cuda.manual_seed_all(key)
     np.random.seed(key % 2**32)
     random.seed(key)
 
