@@ -69,6 +69,9 @@ class Keeper(pl.Callback):
         """The epoch of the run, earlier sittings included."""
         return self.first_epoch + trainer.current_epoch
 
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        module.ask = self._ask
+
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         self.before_last = None
         self._keep_before_last(trainer, module, -1)
@@ -93,7 +96,7 @@ class Keeper(pl.Callback):
             self._skip(module.fault)
         elif module.losses:  # else no label was there to learn from
             self._take(trainer, module)
-        due = self._agree_what_is_due()
+        due = self._agree_what_is_due(module.asked)
         if trainer.is_last_batch:
             return  # an epoch's end is validated first
         if due or self.stop.number is not None:
@@ -102,22 +105,21 @@ class Keeper(pl.Callback):
             self._stop(self.stop.number, module.step)
         self._keep_before_last(trainer, module, index)
 
-    def _agree_what_is_due(self) -> bool:
+    def _ask(self) -> list[bool]:
+        """Signals that came to this process, and whether the leader's clock says that a checkpoint is due."""
+        late = time.monotonic() - self.saved_at >= 60 * self.config.checkpoint.minutes
+        return [*(self.stop.number == number for number in STOPS), self.processes.leads and late]
+
+    def _agree_what_is_due(self, asked: list[bool] | None) -> bool:
         """Whether a checkpoint is; and a signal that came to one process has come to all."""
-        asked = [self.stop.number == number for number in STOPS]
-        *asked, due = self.processes.any(*asked, self.processes.leads and self._is_due())
-        for number, came in zip(STOPS, asked, strict=True):
+        *signals, late = self.processes.any(*self._ask()) if asked is None else asked
+        for number, came in zip(STOPS, signals, strict=True):
             if came:
                 self.stop.number = number
-        return due
-
-    def _is_due(self) -> bool:
-        every = self.config.checkpoint
-        if self.progress.guard.in_a_row:  # what led there may be wrong already: the ones before it stay
-            return False
-        if every.steps is not None and self.progress.step - self.saved_step >= every.steps:
-            return True
-        return time.monotonic() - self.saved_at >= 60 * every.minutes
+        steps = self.config.checkpoint.steps
+        due = late or (steps is not None and self.progress.step - self.saved_step >= steps)
+        # Amid bad steps, what led there may be wrong already: the checkpoints before them stay.
+        return due and not self.progress.guard.in_a_row
 
     def _stop(self, number: int, step: int) -> NoReturn:
         raise Interrupted(
@@ -168,7 +170,7 @@ class Keeper(pl.Callback):
         loss = float(self.loss) / n if n else math.nan
         self.loss, self.progress.n_losses = torch.zeros_like(self.loss), 0
         self.progress.done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        due = self._agree_what_is_due()
+        due = self._agree_what_is_due(None)
         if due or self.progress.done or self.stop.number is not None:
             self._save(trainer, module)
         line = f"epoch {epoch + 1}  step {module.step}  loss {loss:.4f}"

@@ -42,6 +42,8 @@ class TrainingModule(pl.LightningModule):
         losses, loss: of the optimizer step in progress, summed over micro-batches and, once its gradient is
             there, over processes.
         fault: why that step was not taken; None: it was.
+        ask: what this process wants all to know at a step; see `Keeper`.
+        asked: for each of those, whether any process wants it; None: they have not been asked in this step.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class TrainingModule(pl.LightningModule):
         self.loss = torch.zeros(())
         self.gradient_norm = torch.zeros(())
         self.fault: str | None = None
+        self.ask: Callable[[], list[bool]] = list
+        self.asked: list[bool] | None = None
         self.micros: list[tuple[Batch, State | None]] = []
 
     @property
@@ -130,8 +134,7 @@ class TrainingModule(pl.LightningModule):
         if not self.losses:
             return
         if self.processes.size > 1:
-            loss, *losses = self.processes.total(torch.stack([self.loss, *self.losses.values()]))
-            self.loss, self.losses = loss, dict(zip(self.losses, losses, strict=True))
+            self._sum_over_processes()
         self.fault = self._fault()
         if self.fault is None:
             if self.config.guard.spike is not None:
@@ -143,6 +146,15 @@ class TrainingModule(pl.LightningModule):
         self.guard.skip()
         for parameter in parameters:
             parameter.grad = None  # which every optimizer passes over, moments and all
+
+    def _sum_over_processes(self) -> None:
+        """The losses, and in the same message what each process asks for."""
+        asked = torch.tensor(self.ask(), dtype=torch.float64)
+        mine = torch.stack([self.loss, *self.losses.values()]).cpu().double()
+        total = self.processes.total(torch.cat([mine, asked]))
+        loss, *losses = total[: len(mine)]
+        self.loss, self.losses = loss, dict(zip(self.losses, losses, strict=True))
+        self.asked = [n > 0 for n in total[len(mine) :].tolist()]
 
     def _fault(self) -> str | None:
         """Why a step with these losses and this gradient is not to be taken; the same in every process."""
@@ -174,7 +186,7 @@ class TrainingModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
         if index % self.config.accumulation == 0:
             self.losses, self.loss, self.micros = {}, torch.zeros((), device=self.device), []
-            self.fault = None
+            self.fault = self.asked = None
             # Nothing here draws from them, but a plugin may: a step's numbers depend on the step alone.
             seed_globals(hash_key(self.seed, self.step, self.processes.rank))
 

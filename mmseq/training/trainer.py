@@ -75,6 +75,8 @@ def build_trainer(
     )
     # Its handler of SIGTERM talks to the other processes at once, whatever they are amid of: all hang.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    # And it asks the others for a signal at each batch; `Keeper` does so where losses are summed anyway.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
 
 

@@ -61,7 +61,7 @@ class Module(TrainingModule):
         self.weight = nn.Parameter(torch.zeros(2))
         self.model = SimpleNamespace(facts=SimpleNamespace(to_json=dict))
         self.losses, self.loss = {"task": torch.tensor(1.5)}, torch.tensor(1.5)
-        self.fault, self.guard = None, Guard()
+        self.fault, self.guard, self.asked = None, Guard(), None
         self.gradient_norm, self.carried = torch.tensor(1.0), Carried()
         self.evaluator = SimpleNamespace(compute=self._report)
 
