@@ -55,7 +55,7 @@ class Checkpoints:
                 if value.is_floating_point() and not torch.isfinite(value).all():
                     raise NumericError(
                         f"{self.folder / name}: keeps finite numbers only; {part} {tensor} has others; the "
-                        f"checkpoints before it stay; lower training.optimizer.lr and go on: {self.resume}"
+                        f"checkpoints before it stay; start a run with a lower training.optimizer.lr"
                     )
         save_checkpoint(self.folder / name, checkpoint)
         self.read(name)
