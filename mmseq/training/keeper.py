@@ -145,8 +145,8 @@ class Keeper(pl.Callback):
         if guard.in_a_row >= self.config.guard.in_a_row:
             raise NumericError(
                 f"{fault}; {guard.in_a_row} bad steps in a row end training (training.guard.in_a_row); the "
-                "last checkpoint is from before them; start a run with a lower training.optimizer.lr, or check "
-                "these samples"
+                "last checkpoint is from before them; start a run with a lower training.optimizer.lr, or "
+                "check these samples"
             )
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
