@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from mmseq.errors import MmseqError, ProcessLost
+from mmseq.errors import ProcessLost
 from mmseq.place import Place, launched
 
 Result = TypeVar("Result")
@@ -139,7 +139,10 @@ class Processes:
         except BaseException as error:
             if self.size == 1:
                 raise
-            first = self._tell_failure(error.exit_code if isinstance(error, MmseqError) else 1)
+            code = getattr(error, "exit_code", 1)  # ours have one, and those of the command line
+            if isinstance(error, Exception) and code == 0:
+                raise
+            first = self._tell_failure(code)
             if first["rank"] != self.rank:
                 raise ProcessLost("", first["exit_code"]) from None
             if _is_of_others(error):

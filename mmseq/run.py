@@ -119,7 +119,7 @@ class Run:
     def add_metrics(self, step: int, epoch: int, split: str, values: dict[str, dict[str, float]]) -> None:
         """Adds rows to metrics.csv: `values` by task, then by metric."""
         path = self.path / "metrics.csv"
-        new = not path.exists()
+        new = not path.exists() or not path.stat().st_size
         with path.open("a", newline="") as stream:
             rows = csv.writer(stream)
             if new:
@@ -134,7 +134,10 @@ class Run:
         if not path.exists():
             return
         with path.open(newline="") as stream:
-            header, *rows = csv.reader(stream)
+            header, *rows = [*csv.reader(stream)] or [[]]
+        if tuple(header) != _METRICS:  # cut short in its first line
+            path.unlink()
+            return
         aside = path.with_name(".metrics.csv.partial")
         with aside.open("w", newline="") as stream:
             # A row that was cut short by a kill is dropped, too.

@@ -48,7 +48,7 @@ class CheckpointConfig(Section):
     steps: PositiveInt | None = Field(
         None, description="optimizer steps between checkpoints, beside `minutes`; null: by time alone"
     )
-    keep: int = Field(2, ge=1, description="the latest ones that stay; the best epoch's stays beside them")
+    keep: int = Field(2, ge=2, description="the latest ones that stay; the best epoch's stays beside them")
 
 
 class GuardConfig(Section):

@@ -17,7 +17,7 @@ from mmseq.outline import check_weights
 from mmseq.tensors import dump_tensors
 from mmseq.training.guard import Guard
 
-SCHEMA = "mmseq checkpoint 3"
+SCHEMA = "mmseq checkpoint 4"
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Progress:
     Attributes:
         step: optimizer steps taken.
         best: the best monitored value so far; None before the first.
+        best_step: the step at which that was.
         stale: epochs since the best.
         done: training has ended.
         data: fingerprint of the store that is trained on.
@@ -37,6 +38,7 @@ class Progress:
 
     step: int = 0
     best: float | None = None
+    best_step: int = 0
     stale: int = 0
     done: bool = False
     data: str = ""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import torch
 
+from mmseq.aside import discard
 from mmseq.errors import CheckpointError, ConfigError, NumericError
 from mmseq.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 
@@ -41,9 +41,17 @@ class Checkpoints:
                 there before stay.
         """
         name = f"step-{checkpoint.progress.step:09d}"
-        self._write(name, checkpoint)
+        if not self._is_there(name, checkpoint):
+            self._write(name, checkpoint)
         for old in [other for other in self.names() if other != name][: -(self.keep - 1) or None]:
-            shutil.rmtree(self.folder / old)
+            discard(self.folder / old)
+
+    def _is_there(self, name: str, checkpoint: Checkpoint) -> bool:
+        """Whether the same was written before, as where a step is taken again: nothing is to be replaced."""
+        try:
+            return name in self.names() and self.read(name).progress == checkpoint.progress
+        except CheckpointError:
+            return False
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Writes the best epoch so far; see `save`."""
@@ -75,8 +83,15 @@ class Checkpoints:
             )
         return checkpoint
 
-    def best(self) -> Checkpoint:
-        return self.read(BEST)
+    def best(self, step: int) -> Checkpoint:
+        """That of the best epoch, which ended with this step. Raises CheckpointError as `read`."""
+        checkpoint = self.read(BEST)
+        if checkpoint.progress.step != step:
+            raise CheckpointError(
+                f"{self.folder / BEST}: must be of step {step}; is of step {checkpoint.progress.step}: "
+                "another was put in its place; bring back what was there"
+            )
+        return checkpoint
 
     def latest(self) -> Checkpoint:
         """Where to go on from.
@@ -124,5 +139,5 @@ class Checkpoints:
         for name in self.names():
             if int(name.removeprefix("step-")) > step:
                 aside = self.folder / f"{name}.left"
-                shutil.rmtree(aside, ignore_errors=True)
+                discard(aside)
                 (self.folder / name).rename(aside)

@@ -79,7 +79,8 @@ class Keeper(pl.Callback):
     def _keep_before_last(self, trainer: pl.Trainer, module: Any, index: int) -> None:
         """Where a signal that comes amid validation leaves off: the last step and it are then done again."""
         if trainer.num_training_batches - (index + 1) == self.config.accumulation:
-            self.before_last = _copied(self._checkpoint(trainer, module))
+            checkpoint = self._checkpoint(trainer, module)
+            self.before_last = _copied(checkpoint) if self.processes.leads else None
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if self.stop.number is not None and self.processes.leads and self.before_last is not None:
@@ -96,13 +97,13 @@ class Keeper(pl.Callback):
             self._skip(module.fault)
         elif module.losses:  # else no label was there to learn from
             self._take(trainer, module)
-        due = self._agree_what_is_due(module.asked)
+        due, stop = self._agree(module.asked)
         if trainer.is_last_batch:
             return  # an epoch's end is validated first
-        if due or self.stop.number is not None:
+        if due or stop is not None:
             self._save(trainer, module)
-        if self.stop.number is not None:
-            self._stop(self.stop.number, module.step)
+        if stop is not None:
+            self._stop(stop, module.step)
         self._keep_before_last(trainer, module, index)
 
     def _ask(self) -> list[bool]:
@@ -110,16 +111,22 @@ class Keeper(pl.Callback):
         late = time.monotonic() - self.saved_at >= 60 * self.config.checkpoint.minutes
         return [*(self.stop.number == number for number in STOPS), self.processes.leads and late]
 
-    def _agree_what_is_due(self, asked: list[bool] | None) -> bool:
-        """Whether a checkpoint is; and a signal that came to one process has come to all."""
+    def _agree(self, asked: list[bool] | None) -> tuple[bool, int | None]:
+        """Whether a checkpoint is due, and the signal that asks all to stop.
+
+        One that came to this process since they asked one another is left for the next time.
+        """
         *signals, late = self.processes.any(*self._ask()) if asked is None else asked
-        for number, came in zip(STOPS, signals, strict=True):
-            if came:
-                self.stop.number = number
+        stop = next((number for number, came in zip(STOPS, signals, strict=True) if came), None)
         steps = self.config.checkpoint.steps
         due = late or (steps is not None and self.progress.step - self.saved_step >= steps)
         # Amid bad steps, what led there may be wrong already: the checkpoints before them stay.
-        return due and not self.progress.guard.in_a_row
+        return due and not self.progress.guard.in_a_row, stop
+
+    def stop_after_all(self, step: int) -> None:
+        """Raises Interrupted where a signal came too late for the last step."""
+        if self.stop.number is not None:
+            self._stop(self.stop.number, step)
 
     def _stop(self, number: int, step: int) -> NoReturn:
         raise Interrupted(
@@ -156,6 +163,7 @@ class Keeper(pl.Callback):
         better = best is None or (value > best if self.direction == "max" else value < best)
         if better and not math.isnan(value):
             self.progress.best, self.progress.stale = value, 0
+            self.progress.best_step = self.progress.step
             self.best = _copied(self._checkpoint(trainer, module))
         else:
             self.progress.stale += 1
@@ -171,17 +179,17 @@ class Keeper(pl.Callback):
         loss = float(self.loss) / n if n else math.nan
         self.loss, self.progress.n_losses = torch.zeros_like(self.loss), 0
         self.progress.done = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        due = self._agree_what_is_due(None)
-        if due or self.progress.done or self.stop.number is not None:
-            self._save(trainer, module)
         line = f"epoch {epoch + 1}  step {module.step}  loss {loss:.4f}"
         if self.report is not None:
             best = "none yet" if self.progress.best is None else f"best {self.progress.best:.4f}"
             line += f"  monitor {self.monitor(self.report):.4f}"
             line += "  (best)" if self.progress.stale == 0 else f"  ({best})"
-        self._tell(line)
-        if self.stop.number is not None and not self.progress.done:
-            self._stop(self.stop.number, module.step)
+        self._tell(line)  # before it is kept: a kill between them has it told twice rather than never
+        due, stop = self._agree(None)
+        if due or self.progress.done or stop is not None:
+            self._save(trainer, module)
+        if stop is not None and not self.progress.done:
+            self._stop(stop, module.step)
 
     def _warn_of_gradients(self, epoch: int) -> None:
         norms, self.norms = [float(norm) for norm in self.norms], []
@@ -211,8 +219,9 @@ class Keeper(pl.Callback):
 
     def _checkpoint(self, trainer: pl.Trainer, module: Any) -> Checkpoint:
         self.progress.loss = float(self.loss)
-        carried: Rows = {}
-        for states in self.processes.gather(module.carried.states):
+        # Before the first step of a sitting nobody has taken up what is his.
+        carried: Rows = dict(module.carried.restored) if module.step == module.first_step else {}
+        for states in self.processes.gather(_on_cpu(module.carried.states)):
             carried |= states
         return Checkpoint(
             module.state_dict(),
@@ -234,6 +243,14 @@ class Keeper(pl.Callback):
         if self.best is not None:
             self.checkpoints.save_best(self.best)
         self.checkpoints.save(checkpoint)
+
+
+def _on_cpu(rows: Rows) -> Rows:
+    """The same rows, each with memory of its own, to be sent to another process or kept."""
+    return {
+        id: {path: value.detach().to("cpu", copy=True) for path, value in row.items()}
+        for id, row in rows.items()
+    }
 
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:

@@ -123,7 +123,7 @@ class Sitting:
             self._train(module, feed, run, console, callbacks)
         self.processes.barrier()
         if self.progress.best is not None:
-            module.load_state_dict(self.checkpoints(run).best().weights)
+            module.load_state_dict(self.checkpoints(run).best(self.progress.best_step).weights)
         self.model.eval()
 
     def _train(
@@ -149,6 +149,7 @@ class Sitting:
             trainer = build_trainer(self.config, feed.first_epoch, [keeper, bar, *callbacks], self.processes)
             try:
                 trainer.fit(module, datamodule=feed)
+                keeper.stop_after_all(self.progress.step)
             except (RuntimeError, MemoryError) as error:
                 if is_out_of_memory(error):
                     raise MemoryShort(out_of_memory(error, module, run)) from error

@@ -39,7 +39,7 @@ def _keeper(path: Path, **options: Any) -> Keeper:
 
 
 def _best(keeper: Keeper) -> Checkpoint:
-    return keeper.checkpoints.best()
+    return keeper.checkpoints.best(keeper.progress.best_step)
 
 
 def _latest(keeper: Keeper) -> Checkpoint:
@@ -53,7 +53,7 @@ def _log(path: Path) -> list[str]:
 class Module(TrainingModule):
     """As much of a training module as a keeper reads."""
 
-    step = 0
+    step = first_step = 0
     value = 0.0
 
     def __init__(self) -> None:
