@@ -16,6 +16,11 @@ BEST = "best"
 _NAME = re.compile(r"step-(\d{9})")
 
 
+def step_name(step: int) -> str:
+    """What the checkpoint of a step is called."""
+    return f"step-{step:09d}"
+
+
 class Checkpoints:
     """The latest few, `step-000001200` and so on, and the best epoch's, `best`.
 
@@ -40,7 +45,7 @@ class Checkpoints:
             CheckpointError, NumericError: it cannot be written, or not all of it is finite; those that were
                 there before stay.
         """
-        name = f"step-{checkpoint.progress.step:09d}"
+        name = step_name(checkpoint.progress.step)
         if not self._is_there(name, checkpoint):
             self._write(name, checkpoint)
         for old in [other for other in self.names() if other != name][: -(self.keep - 1) or None]:

@@ -20,6 +20,7 @@ from mmseq.place import launched
 from mmseq.processes import together
 from mmseq.run import Run
 from mmseq.split import split_ids
+from mmseq.training.checkpoints import step_name
 from mmseq.training.resume import changes, check_same
 from mmseq.training.sitting import Sitting
 from mmseq.training.tables import plan_tables, result_table
@@ -73,18 +74,20 @@ def train(
         set_up_torch(experiment.training, processes)
         store = processes.first(lambda: prepare(experiment, data))
 
-        def open_sitting(run: Run | None) -> Sitting:
-            return Sitting(experiment, store, run, data, processes=processes, checkpoint=checkpoint)
+        def open_sitting(run: Run | None, name: str | None) -> Sitting:
+            return Sitting(experiment, store, run, data, processes=processes, checkpoint=name)
 
-        sitting = open_sitting(resume) if resume or processes.leads else None
+        sitting = open_sitting(resume, checkpoint) if processes.leads else None
         if resume is None and sitting is not None:
             resume = _begin(sitting, output, source)
-        run = processes.tell(resume)
+        # All go on from the checkpoint that the leader found, whatever a slow network folder shows.
+        found = None if sitting is None else step_name(sitting.progress.step)
+        run, name = processes.tell((resume, found))
         assert run is not None
         if n_launched:
             _launch(run, experiment, checkpoint, n_launched)
             return run
-        sitting = sitting or open_sitting(run)
+        sitting = sitting or open_sitting(run, name)
         _go_on(sitting, run, console, callbacks)
     return run
 

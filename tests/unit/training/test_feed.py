@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from types import SimpleNamespace
 from typing import Any
 
@@ -108,3 +110,18 @@ def test_without_validation_samples_there_is_nothing_to_validate_on(assembler: A
     assert len(list(feed.val_dataloader())) == 1
     feed.validation = np.arange(0)
     assert feed.val_dataloader() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_leave_signals_to_their_parent(assembler: Assembler, number: signal.Signals) -> None:
+    """As where all processes of a group are asked to stop, and the parent has a checkpoint to write.
+
+    Caught: workers that end at once, which the parent takes for a crash.
+    """
+    samples = np.arange(36)
+    batches = iter(evaluation_loader(assembler, samples, size=2, workers=1))
+    ids = list(next(batches).ids)  # by now the worker is at work
+    (worker,) = batches._workers
+    os.kill(worker.pid, number)
+    ids += [id for batch in batches for id in batch.ids]
+    assert len(ids) == len(samples)

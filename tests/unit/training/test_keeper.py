@@ -257,3 +257,33 @@ def test_bad_steps_in_a_row_end_training(tmp_path: Path) -> None:
             keeper.on_train_batch_end(Trainer(module), module)
     assert said[0] == "warning: bad; the step was not taken (1 so far)" and len(said) == 3
     assert keeper.progress.n_losses == 2 and keeper.checkpoints.names()[-1] == "step-000000003"
+
+
+def test_a_signal_that_came_since_all_were_asked_waits(tmp_path: Path) -> None:
+    """Caught: a process that stops, or writes, alone, while the others go on."""
+    keeper, module = _keeper(tmp_path, checkpoint={"minutes": 1e9}), Module()
+    trainer = Trainer(module)
+    keeper.stop.number = signal.SIGTERM
+    module.step, module.asked = 1, [False, False, False]
+    keeper.on_train_batch_end(trainer, module)
+    assert not keeper.checkpoints.names()
+    module.step, module.asked = 2, None
+    with pytest.raises(Interrupted, match="interrupted after step 2"):
+        keeper.on_train_batch_end(trainer, module)
+    assert keeper.checkpoints.names() == ["step-000000002"]
+
+
+def test_states_that_nobody_has_taken_up_yet_are_kept(tmp_path: Path) -> None:
+    """As where the one step that is left of an epoch is before a second stop amid its validation.
+
+    Caught: a checkpoint of the states of this sitting alone.
+    """
+    keeper, module = _keeper(tmp_path), Module()
+    trainer = Trainer(module)
+    module.carried = Carried({"a": {"x": torch.ones(1, 2)}})
+    trainer.num_training_batches = 1
+    keeper.on_train_epoch_start(trainer, module)
+    assert keeper.before_last is not None and list(keeper.before_last.carried) == ["a"]
+    module.step = 1  # whoever it belonged to has taken it by now
+    keeper.on_train_epoch_start(trainer, module)
+    assert not keeper.before_last.carried
