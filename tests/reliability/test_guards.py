@@ -183,17 +183,17 @@ def test_bad_steps_in_a_row_end_the_run_and_the_last_good_checkpoint_stays(
     Caught: checkpoints written amid bad steps, by which the good ones rotate out; a count that a bad step
     starts anew.
     """
-    experiment = load(toy, stores, [*settings, "training.checkpoint.keep=1", "training.guard.in_a_row=2"])
+    experiment = load(toy, stores, [*settings, "training.checkpoint.keep=2", "training.guard.in_a_row=2"])
     poison = Poison(where, NAN, [5, 6, 7])
     with pytest.raises(NumericError, match=r"^step 6: .*; 2 bad steps in a row end training") as error:
         mmseq.train(experiment, output=tmp_path, callbacks=[poison])
     assert error.value.exit_code == 1
     assert poison.same == [True, True]
     run = mmseq.Run(tmp_path / "toy")
-    (good,) = _checkpoints(run)
+    *_, good = _checkpoints(run)
     assert (good.progress.step, good.progress.guard.in_a_row) == (5, 0)
     mmseq.train(experiment, resume=run)
-    (last,) = _checkpoints(run)
+    *_, last = _checkpoints(run)
     _must_be(last.weights, trained(experiment, [])[0])
     assert last.progress.guard.skipped == 0
 
