@@ -16,6 +16,7 @@ from types import FrameType
 from typing import IO
 
 from mmseq.errors import ProcessLost
+from mmseq.signals import STOPS, handling
 
 _GRACE = 20.0  # seconds that processes have to end by themselves once one has failed
 WATCHED = "MMSEQ_LAUNCHER"  # the end of a pipe that closes when the launcher is no more
@@ -45,10 +46,9 @@ def launch(arguments: Sequence[str], size: int) -> None:
 
 def _lost(size: int, failed: int, code: int) -> ProcessLost:
     """What to add to what the process itself has said."""
-    asked = (signal.SIGINT, signal.SIGTERM)
-    if -code in asked:
+    if -code in STOPS:
         code = 128 - code
-    if code in [128 + number for number in asked]:
+    if code in [128 + number for number in STOPS]:
         return ProcessLost("", code)
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return ProcessLost(f"process {failed} of {size} ended {how}, and so all did", max(code, 1))
@@ -128,16 +128,8 @@ def _passing_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
                 rank.send_signal(number)
         came.append(number)
 
-    try:
-        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread, where signals do not arrive
+    with handling(pass_on):
         yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _show(file: IO[bytes] | None) -> None:

@@ -196,7 +196,7 @@ def together() -> Iterator[Processes]:
     try:
         with _met.ending_together():
             yield _met
-            _met.barrier()  # the first keeps the words: it leaves last
+            _met.barrier()  # nobody leaves while another may still have to tell of a failure
     finally:
         _met = ALONE
         distributed.destroy_process_group()

@@ -14,6 +14,7 @@ from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
 from mmseq.processes import ALONE, Processes
 from mmseq.random import hash_key
+from mmseq.signals import STOPS
 
 if TYPE_CHECKING:
     from mmseq.store import Window
@@ -102,7 +103,7 @@ def loader(dataset: Dataset, workers: int) -> DataLoader:
 
 def _leave_signals_to_the_parent(worker: int) -> None:
     """One that is sent to all processes would end the workers before the parent has written a checkpoint."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 

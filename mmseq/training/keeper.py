@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NoReturn
 
@@ -18,10 +18,10 @@ from mmseq.config.training import TrainingConfig
 from mmseq.errors import Interrupted, NumericError
 from mmseq.processes import ALONE, Processes
 from mmseq.run import Run
+from mmseq.signals import STOPS, StopSignal
 from mmseq.training.checkpoint import Checkpoint, Progress, moments_of
 from mmseq.training.checkpoints import Checkpoints
 from mmseq.training.module import TrainingModule
-from mmseq.training.signals import STOPS, StopSignal
 
 _VANISHED, _EXPLODED = 1e-7, 100.0
 
@@ -79,8 +79,7 @@ class Keeper(pl.Callback):
     def _keep_before_last(self, trainer: pl.Trainer, module: Any, index: int) -> None:
         """Where a signal that comes amid validation leaves off: the last step and it are then done again."""
         if trainer.num_training_batches - (index + 1) == self.config.accumulation:
-            checkpoint = self._checkpoint(trainer, module)
-            self.before_last = _copied(checkpoint) if self.processes.leads else None
+            self.before_last = self._snapshot(trainer, module)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if self.stop.number is not None and self.processes.leads and self.before_last is not None:
@@ -164,7 +163,7 @@ class Keeper(pl.Callback):
         if better and not math.isnan(value):
             self.progress.best, self.progress.stale = value, 0
             self.progress.best_step = self.progress.step
-            self.best = _copied(self._checkpoint(trainer, module))
+            self.best = self._snapshot(trainer, module)
         else:
             self.progress.stale += 1
             if self.config.patience is not None and self.progress.stale >= self.config.patience:
@@ -220,8 +219,9 @@ class Keeper(pl.Callback):
     def _checkpoint(self, trainer: pl.Trainer, module: Any) -> Checkpoint:
         self.progress.loss = float(self.loss)
         # Before the first step of a sitting nobody has taken up what is his.
+        mine = {id: _on_cpu(row) for id, row in module.carried.states.items()}
         carried: Rows = dict(module.carried.restored) if module.step == module.first_step else {}
-        for states in self.processes.gather(_on_cpu(module.carried.states)):
+        for states in self.processes.gather(mine):
             carried |= states
         return Checkpoint(
             module.state_dict(),
@@ -230,6 +230,11 @@ class Keeper(pl.Callback):
             module.model.facts.to_json(),
             carried,
         )
+
+    def _snapshot(self, trainer: pl.Trainer, module: Any) -> Checkpoint | None:
+        """Where training stands, to be written later; only the leader writes."""
+        checkpoint = self._checkpoint(trainer, module)
+        return _copied(checkpoint) if self.processes.leads else None
 
     def _save(self, trainer: pl.Trainer, module: Any) -> None:
         """Writes where training stands, after the best epoch where that is another than on disk."""
@@ -245,20 +250,16 @@ class Keeper(pl.Callback):
         self.checkpoints.save(checkpoint)
 
 
-def _on_cpu(rows: Rows) -> Rows:
-    """The same rows, each with memory of its own, to be sent to another process or kept."""
-    return {
-        id: {path: value.detach().to("cpu", copy=True) for path, value in row.items()}
-        for id, row in rows.items()
-    }
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same as of now, each with memory of its own in the host."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
 
 
 def _copied(checkpoint: Checkpoint) -> Checkpoint:
     """The same as of now, in the host's memory; training goes on in place."""
     return replace(
         checkpoint,
-        weights={name: value.detach().to("cpu", copy=True) for name, value in checkpoint.weights.items()},
-        moments={name: value.detach().to("cpu", copy=True) for name, value in checkpoint.moments.items()},
+        weights=_on_cpu(checkpoint.weights),
+        moments=_on_cpu(checkpoint.moments),
         progress=replace(checkpoint.progress, guard=replace(checkpoint.progress.guard)),
-        carried=dict(checkpoint.carried),
     )

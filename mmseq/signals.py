@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM go to a handler; outside the main thread, where signals do not arrive, to none."""
+    try:
+        before = {number: signal.signal(number, handler) for number in STOPS}
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 class StopSignal:
@@ -30,13 +45,5 @@ class StopSignal:
                 signal.raise_signal(number)
             self.number = number
 
-        try:
-            before = {number: signal.signal(number, note) for number in STOPS}
-        except ValueError:  # not in the main thread, where signals do not arrive
+        with handling(note):
             yield
-            return
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
