@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmseq.balancers import Balancer
-from mmseq.testing.compare import gradients, require, require_close
+from mmseq.balancers import Balancer, balancers
+from mmseq.testing.compare import finite, gradients, require, require_close
+from mmseq.testing.configs import built
+from mmseq.testing.contract import Case, Check, Contract
 
 Build = Callable[[Mapping[str, float]], Balancer]
 
@@ -26,8 +29,21 @@ def check_balancer(build: Build) -> None:
     Raises:
         AssertionError: a rule is broken; the message says which, and what to change.
     """
-    for rule in (_check_outcome, _check_parts, _check_task_without_labels, _check_weight_of_zero):
-        rule(build)
+    Case(CONTRACT, lambda: build).require()
+
+
+def cases(kind: str, options: Mapping[str, Any], seed: int = 0) -> list[Case[Any]]:
+    """A kind with these options, for several tasks."""
+
+    def build(tasks: Mapping[str, float]) -> Balancer:
+        torch.manual_seed(seed)
+        return balancers.build(built(balancers, kind, options), tasks)
+
+    def trial() -> Build:
+        build(TASKS)
+        return build
+
+    return [Case(CONTRACT, trial)]
 
 
 def _run(
@@ -58,6 +74,30 @@ def _check_outcome(build: Build) -> None:
         gradient = float(found[f"loss of {task}"])
         rule, remedy = "less loss of a task is less loss of all", "weigh it by a positive number"
         require(gradient > 0, balancer, rule, f"{task} has gradient {gradient}", remedy)
+
+
+def _check_repeatable(build: Build) -> None:
+    balancer = build(TASKS)
+    first, again = (_run(balancer, LOSSES, LABELS) for _ in range(2))
+    good = bool(first[0] == again[0]) and all(torch.equal(first[1][n], again[1][n]) for n in first[1])
+    rule, remedy = "the same call gives the same numbers", "keep no memory, and draw no random numbers"
+    require(good, balancer, rule, "they differ", remedy)
+
+
+def _check_nothing(build: Build) -> None:
+    """A global batch without a single label."""
+    loss, found = _run(build(TASKS), dict.fromkeys(TASKS, 0.0), dict.fromkeys(TASKS, 0.0))
+    rule, remedy = "without a label anywhere all is finite and the loss is 0", "divide by no number of labels"
+    good = bool(loss == 0) and finite(found)
+    require(good, build(TASKS), rule, f"{float(loss)} came", remedy)
+
+
+def _check_precision(build: Build) -> None:
+    balancer = build(TASKS).float()
+    losses = {task: torch.tensor(value) for task, value in LOSSES.items()}
+    loss = balancer(losses, LABELS, 1.0)
+    rule, remedy = "float32 losses give a float32 loss", "follow the losses' dtype"
+    require(loss.dtype == torch.float32, balancer, rule, f"{loss.dtype} came", remedy)
 
 
 def _check_parts(build: Build) -> None:
@@ -94,3 +134,16 @@ def _check_weight_of_zero(build: Build) -> None:
     good = bool(loss == other) and not bool(found["loss of delay"])
     rule, remedy = "a task of weight 0 adds nothing", "multiply its loss by its weight"
     require(good, build(tasks), rule, f"{float(loss)} and {float(other)}", remedy)
+
+
+CONTRACT: Contract[Build] = (
+    Check("outcome", "one finite number, which falls as any task's loss falls", _check_outcome),
+    Check("repeatable", "the same call gives the same numbers", _check_repeatable),
+    Check("precision", "float32 losses give a float32 loss", _check_precision),
+    Check("sums", "micro-batches add up to their global batch, gradients too", _check_parts),
+    Check(
+        "absent task", "a task without a label adds nothing, constants included", _check_task_without_labels
+    ),
+    Check("empty", "a batch without any label gives 0, with finite gradients", _check_nothing),
+    Check("weight of zero", "a task of weight 0 adds nothing", _check_weight_of_zero),
+)

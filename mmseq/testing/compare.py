@@ -11,10 +11,23 @@ from torch import Tensor, nn
 TOLERANCE = 1e-10
 
 
+class Broken(AssertionError):
+    """A component breaks a rule: `where: [line of the contract:] rule; what came; what to change`."""
+
+    def __init__(self, where: str, rule: str, came: str, remedy: str, line: str = "") -> None:
+        super().__init__(f"{where}: {line}{': ' if line else ''}{rule}; {came}; {remedy}")
+        self.told = (where, rule, came, remedy)
+
+    def in_line(self, name: str) -> Broken:
+        """The same, with the name of the line of the contract."""
+        return Broken(*self.told, line=name)
+
+
 def require(condition: bool, where: object, rule: str, came: str, remedy: str) -> None:
     """Raises AssertionError `where: rule; came; remedy` unless the condition holds."""
     if not condition:
-        raise AssertionError(f"{type(where).__name__}: {rule}; {came}; {remedy}")
+        name = where if isinstance(where, str) else type(where).__name__
+        raise Broken(name, rule, came, remedy)
 
 
 def require_close(

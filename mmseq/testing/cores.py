@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
 from mmseq.batch import Timeline
-from mmseq.cores import Core
+from mmseq.cores import Core, cores
 from mmseq.state import State, flatten, map_state
 from mmseq.testing.build import chunks, random_timeline, take_samples, take_steps
 from mmseq.testing.compare import finite, gradients, require, require_close, require_same
+from mmseq.testing.configs import built
+from mmseq.testing.contract import Case, Check, Contract, DoesNotApply
 from mmseq.testing.core_trial import CoreTrial
+
+WIDTH = 5
 
 
 def check_core(core: Core, width: int, *, seed: int = 0) -> None:
@@ -27,21 +32,28 @@ def check_core(core: Core, width: int, *, seed: int = 0) -> None:
     Raises:
         AssertionError: a rule is broken; the message says which, and what to change.
     """
-    generator = torch.Generator().manual_seed(seed)
-    rules: Sequence[Callable[[CoreTrial], None]] = (
-        _check_shapes,
-        _check_numbers,
-        _check_empty,
-        _check_gradients,
-        _check_batch,
-        _check_future,
-        _check_chunks,
-        _check_rows,
-        _check_resume,
-    )
-    for noise in (None, 1):
-        for rule in rules:
-            rule(CoreTrial(core, width, generator, noise))
+    for case in _ways(lambda: core, width, seed):
+        case.require()
+
+
+def cases(kind: str, options: Mapping[str, Any], seed: int = 0) -> list[Case[Any]]:
+    """A kind with these options, in evaluation and with dropout masks."""
+
+    def build() -> Core:
+        torch.manual_seed(seed)
+        return cores.build(built(cores, kind, options), WIDTH)
+
+    return _ways(build, WIDTH, seed)
+
+
+def _ways(build: Callable[[], Core], width: int, seed: int) -> list[Case[CoreTrial]]:
+    def case(noise: int | None, what: str) -> Case[CoreTrial]:
+        def trial() -> CoreTrial:
+            return CoreTrial(build(), width, torch.Generator().manual_seed(seed), noise)
+
+        return Case(CONTRACT, trial, what)
+
+    return [case(None, "evaluation"), case(1, "training")]
 
 
 def _check_shapes(trial: CoreTrial) -> None:
@@ -58,23 +70,39 @@ def _check_shapes(trial: CoreTrial) -> None:
         require(good, trial.core, rule, came, "put the sample first")
 
 
-def _check_numbers(trial: CoreTrial) -> None:
-    given = trial.inputs.clone()
+def _check_finite(trial: CoreTrial) -> None:
     outputs, state = trial.run(trial.inputs, trial.timeline)
     good = finite({"outputs": outputs, **flatten(state)})
     require(good, trial.core, "outputs and state are finite", "inf or NaN came", "bound the recurrence")
+
+
+def _check_inputs(trial: CoreTrial) -> None:
+    given = trial.inputs.clone()
+    trial.run(trial.inputs, trial.timeline)
     good = torch.equal(trial.inputs, given)
     require(good, trial.core, "inputs are left as they are", "they changed", "work on a copy")
-    again, _ = trial.run(trial.inputs, trial.timeline)
+
+
+def _check_repeatable(trial: CoreTrial) -> None:
+    outputs, again = (trial.run(trial.inputs, trial.timeline)[0] for _ in range(2))
     rule, remedy = "the same call gives the same numbers", "draw random numbers with mmseq.random.Dropout"
     require(torch.equal(outputs, again), trial.core, rule, "they differ", remedy)
+
+
+def _check_precision(trial: CoreTrial) -> None:
     single = copy.deepcopy(trial.core).float()
     with torch.no_grad():
         rough, _ = single(trial.inputs.float(), trial.timeline)
     rule, remedy = "float32 inputs give float32 outputs", "follow the inputs' dtype"
     require(rough.dtype == torch.float32, trial.core, rule, f"{rough.dtype} came", remedy)
     rule, remedy = "float32 agrees with float64 to 1e-3", "look for cancellation or overflow"
+    outputs, _ = trial.run(trial.inputs, trial.timeline)
     require_close(rough.double(), outputs, trial.core, rule, remedy, 1e-3)
+
+
+def _need_causal(trial: CoreTrial) -> None:
+    if not trial.core.causal:
+        raise DoesNotApply("the core declares causal = False: it cannot stream")
 
 
 def _check_empty(trial: CoreTrial) -> None:
@@ -111,7 +139,7 @@ def _check_gradients(trial: CoreTrial) -> None:
         require(bool(grad.any()), trial.core, rule, f"the {name} is zero", remedy)
 
 
-def _check_batch(trial: CoreTrial) -> None:
+def _check_company(trial: CoreTrial) -> None:
     """Alone, in a batch, in another order: the same."""
     expected = trial.learn(trial.whole(), carry=False)
     n = trial.timeline.n_samples
@@ -125,8 +153,7 @@ def _check_batch(trial: CoreTrial) -> None:
 
 def _check_future(trial: CoreTrial) -> None:
     """Other values at later steps leave the outputs before them as they were, to the last bit."""
-    if not trial.core.causal:
-        return
+    _need_causal(trial)
     before, _ = trial.run(trial.inputs, trial.timeline)
     lengths, starts = trial.timeline.lengths, trial.timeline.starts
     for share in (0.3, 0.6, 0.9):
@@ -141,8 +168,7 @@ def _check_future(trial: CoreTrial) -> None:
 
 def _check_chunks(trial: CoreTrial) -> None:
     """Whole, in chunks, one step at a time: the same outputs, gradients and final state."""
-    if not trial.core.causal:
-        return
+    _need_causal(trial)
     expected = trial.learn(trial.whole(), carry=False)
     _, end = trial.run(trial.inputs, trial.timeline)
     remedy = "return everything that later steps depend on in the state, with its gradient, and start from it"
@@ -158,8 +184,7 @@ def _check_chunks(trial: CoreTrial) -> None:
 
 def _check_rows(trial: CoreTrial) -> None:
     """Rows of a state can be taken, reordered, and left without a step."""
-    if not trial.core.causal:
-        return
+    _need_causal(trial)
     expected, _ = trial.run(trial.inputs, trial.timeline)
     (first, there), *rest = chunks(trial.timeline, 4)
     _, state = trial.run(trial.inputs[there], first)
@@ -183,10 +208,9 @@ def _check_idle(trial: CoreTrial, timeline: Timeline, state: State) -> None:
     require_same(flatten(after), flatten(state), trial.core, rule, remedy)
 
 
-def _check_resume(trial: CoreTrial) -> None:
+def _check_saving(trial: CoreTrial) -> None:
     """A state that is saved and loaded goes on in another process as in this one."""
-    if not trial.core.causal:
-        return
+    _need_causal(trial)
     other = copy.deepcopy(trial.core)
     first, second, *_ = chunks(trial.timeline, 5)
     _, state = trial.run(trial.inputs[first[1]], first[0])
@@ -199,3 +223,25 @@ def _check_resume(trial: CoreTrial) -> None:
     rule = "a state that was saved goes on in another process as in this one, to the last bit"
     remedy = "keep memory in the state, not on the module, and let calls leave a state as it was"
     require(torch.equal(outputs, expected), trial.core, rule, "it did not", remedy)
+
+
+CONTRACT: Contract[CoreTrial] = (
+    Check(
+        "shapes",
+        "returns (step, hidden) in the inputs' dtype; a state's first axis is the sample",
+        _check_shapes,
+    ),
+    Check("finite", "outputs and state are finite", _check_finite),
+    Check("inputs", "leaves its inputs as they are", _check_inputs),
+    Check("repeatable", "the same call gives the same numbers", _check_repeatable),
+    Check("precision", "float32 stays float32, and agrees with float64 to 1e-3", _check_precision),
+    Check("empty", "no samples, or samples without steps, give (0, hidden) and zero gradients", _check_empty),
+    Check("gradients", "every parameter gets a finite gradient, not zero for all steps", _check_gradients),
+    Check("company", "a sample alone, in a batch or in another order gives the same", _check_company),
+    Check("future", "outputs depend on no later step, to the last bit", _check_future),
+    Check(
+        "chunks", "chunks and single steps, the state carried on, give what the whole gives", _check_chunks
+    ),
+    Check("rows", "a state's rows can be taken, reordered and left without a step", _check_rows),
+    Check("saving", "a state that was saved and loaded goes on the same, to the last bit", _check_saving),
+)

@@ -12,9 +12,12 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mmseq.batch import Events, Timeline
+from mmseq.errors import PluginError
 from mmseq.modalities import Arrays, Modality, ModalityConfig, Stored, modalities
 from mmseq.sources import Reading
 from mmseq.testing.build import LENGTHS, random_timeline
+from mmseq.testing.configs import built
+from mmseq.testing.contract import NoExample
 
 COLUMNS = ("a", "b", "c")
 WORDS = ("oak", "elm", "ash", "fir", "yew")
@@ -26,10 +29,13 @@ AnyEvents = TypeVar("AnyEvents", bound=Events)
 
 def example_config(kind: str, *, static: bool = False, **options: Any) -> ModalityConfig:
     """The config of a kind with made-up names for what it reads."""
-    config_class = modalities.config_class(kind)
+    fields = modalities.config_class(kind).model_fields
     names: dict[str, Any] = {"table": "events", "time": None if static else "time"}
-    names |= {"columns": list(COLUMNS)} if "columns" in config_class.model_fields else {"column": COLUMNS[0]}
-    return cast(ModalityConfig, config_class(kind=kind, **names | options))
+    if "columns" in fields:
+        names["columns"] = list(COLUMNS)
+    elif "column" in fields:
+        names["column"] = COLUMNS[0]
+    return cast(ModalityConfig, built(modalities, kind, names | options))
 
 
 def random_arrays(
@@ -99,12 +105,16 @@ def example_events(reads: type[Events], seed: int = 0) -> tuple[Any, Events]:
     """A fitted spec and ready events of some modality whose events an encoder of `reads` can encode.
 
     Raises:
-        LookupError: no modality gives any.
+        NoExample: no modality gives any.
     """
     for kind in modalities.kinds():
-        if issubclass(modalities.component_class(kind).gives, reads):
+        try:
+            gives = modalities.component_class(kind).gives
+        except PluginError:  # another's, which is told where it is used
+            continue
+        if issubclass(gives, reads):
             return _ready(example_config(kind), seed)
-    raise LookupError(f"no modality gives {reads.__name__}; pass events of your own")
+    raise NoExample(f"no modality gives {reads.__name__}; pass events of your own")
 
 
 def _ready(config: ModalityConfig, seed: int) -> tuple[Any, Events]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmseq.fusions import Fusion, Seen
+from mmseq.fusions import Fusion, Seen, fusions
 from mmseq.testing.compare import finite, gradients, require, require_close, require_same
+from mmseq.testing.configs import built
+from mmseq.testing.contract import Case, Check, Contract
 
-N_STEPS = 64
+N_STEPS, N_CLOCK = 64, 2
+NAMES = ("values", "labs", "type")  # words that a torch module has as attributes, too
 
 
 def check_fusion(fusion: Fusion, modalities: Sequence[str], n_clock: int, *, seed: int = 0) -> None:
@@ -27,20 +31,24 @@ def check_fusion(fusion: Fusion, modalities: Sequence[str], n_clock: int, *, see
     Raises:
         AssertionError: a rule is broken; the message says which, and what to change.
     """
-    rules: Sequence[Callable[[_Trial], None]] = (
-        _check_outputs,
-        _check_never_seen,
-        _check_empty,
-        _check_gradients,
-        _check_steps,
-        _check_names,
-        _check_precision,
-    )
-    for rule in rules:
-        rule(_Trial(fusion, modalities, n_clock, seed))
+    Case(CONTRACT, lambda: FusionTrial(fusion, modalities, n_clock, seed)).require()
 
 
-class _Trial:
+def cases(kind: str, options: Mapping[str, Any], seed: int = 0) -> list[Case[Any]]:
+    """A kind with these options, for several modalities and for one."""
+
+    def case(names: tuple[str, ...], what: str) -> Case[FusionTrial]:
+        def trial() -> FusionTrial:
+            torch.manual_seed(seed)
+            fusion = fusions.build(built(fusions, kind, options), names, N_CLOCK)
+            return FusionTrial(fusion, names, N_CLOCK, seed)
+
+        return Case(CONTRACT, trial, what)
+
+    return [case(NAMES, "three modalities"), case(NAMES[:1], "one modality")]
+
+
+class FusionTrial:
     """A fresh copy of the fusion in float64, and steps at which modalities come, go and are never seen."""
 
     def __init__(self, fusion: Fusion, modalities: Sequence[str], n_clock: int, seed: int) -> None:
@@ -66,7 +74,9 @@ class _Trial:
         for rows in parts:
             part = {name: _take(one, rows) for name, one in seen.items()}
             outputs = outputs.index_copy(0, rows, self.fusion(part, self.clock[rows]))
-        (outputs * self.loss).sum().backward()
+        total = (outputs * self.loss).sum()
+        if total.requires_grad:
+            total.backward()
         found = {f"gradient of {name}": grad for name, grad in gradients(self.fusion).items()}
         for name, one in seen.items():
             came = "it has none" if one.values.grad is None else ""
@@ -94,22 +104,34 @@ def _take(seen: Seen, rows: Tensor) -> Seen:
     return Seen(seen.values[rows], seen.present[rows], seen.age[rows])
 
 
-def _check_outputs(trial: _Trial) -> None:
-    given = {name: seen.values.clone() for name, seen in trial.seen.items()}
+def _check_shapes(trial: FusionTrial) -> None:
     outputs = trial.run(trial.seen)
     shape = (N_STEPS, trial.fusion.width)
     good = outputs.shape == shape and outputs.dtype == torch.float64
     rule = f"outputs have shape (step, width) = {shape} and the dtype of the inputs, float64"
     came = f"{tuple(outputs.shape)} of {outputs.dtype}"
     require(good, trial.fusion, rule, came, "return `fusion.width` numbers a step")
-    require(finite({"outputs": outputs}), trial.fusion, "outputs are finite", "inf or NaN came", "bound them")
+
+
+def _check_finite(trial: FusionTrial) -> None:
+    good = finite({"outputs": trial.run(trial.seen)})
+    require(good, trial.fusion, "outputs are finite", "inf or NaN came", "bound them")
+
+
+def _check_inputs(trial: FusionTrial) -> None:
+    given = {name: seen.values.clone() for name, seen in trial.seen.items()}
+    trial.run(trial.seen)
     good = all(torch.equal(seen.values, given[name]) for name, seen in trial.seen.items())
     require(good, trial.fusion, "what is seen is left as it is", "it changed", "work on a copy")
+
+
+def _check_repeatable(trial: FusionTrial) -> None:
     rule, remedy = "the same call gives the same numbers", "keep no memory, and draw no random numbers"
-    require(torch.equal(trial.run(trial.seen), outputs), trial.fusion, rule, "they differ", remedy)
+    good = torch.equal(trial.run(trial.seen), trial.run(trial.seen))
+    require(good, trial.fusion, rule, "they differ", remedy)
 
 
-def _check_never_seen(trial: _Trial) -> None:
+def _check_never_seen(trial: FusionTrial) -> None:
     nothing = Seen(
         torch.zeros(N_STEPS, trial.fusion.width, dtype=torch.float64),
         torch.zeros(N_STEPS, dtype=torch.bool),
@@ -122,7 +144,7 @@ def _check_never_seen(trial: _Trial) -> None:
     require(finite(found), trial.fusion, rule, "inf or NaN came", remedy)
 
 
-def _check_empty(trial: _Trial) -> None:
+def _check_empty(trial: FusionTrial) -> None:
     none = trial.steps()[:0]
     outputs = trial.fusion({name: _take(seen, none) for name, seen in trial.seen.items()}, trial.clock[none])
     trainable = any(parameter.requires_grad for parameter in trial.fusion.parameters())
@@ -138,7 +160,7 @@ def _check_empty(trial: _Trial) -> None:
         require(not bool(grad.any()), trial.fusion, "no steps, no gradient", came, remedy)
 
 
-def _check_gradients(trial: _Trial) -> None:
+def _check_gradients(trial: FusionTrial) -> None:
     found = trial.learn([trial.steps()])
     require(finite(found), trial.fusion, "gradients are finite", "inf or NaN came", "bound the outputs")
     for name, grad in found.items():
@@ -146,7 +168,7 @@ def _check_gradients(trial: _Trial) -> None:
         require(bool(grad.any()), trial.fusion, rule, f"the {name} is zero", remedy)
 
 
-def _check_steps(trial: _Trial) -> None:
+def _check_company(trial: FusionTrial) -> None:
     """Alone, with others, in another order: the same."""
     expected = trial.learn([trial.steps()])
     ways = {"alone": list(trial.steps().split(1)), "in another order": [trial.order]}
@@ -156,14 +178,14 @@ def _check_steps(trial: _Trial) -> None:
         require_same(trial.learn(parts), expected, trial.fusion, rule, remedy)
 
 
-def _check_names(trial: _Trial) -> None:
+def _check_names(trial: FusionTrial) -> None:
     other = dict(reversed(trial.seen.items()))
     good = torch.equal(trial.run(other), trial.run(trial.seen))
     rule = "modalities are told apart by name, not by their order in `seen`"
     require(good, trial.fusion, rule, "the outputs differ", "go through the names it was built with")
 
 
-def _check_precision(trial: _Trial) -> None:
+def _check_precision(trial: FusionTrial) -> None:
     single = copy.deepcopy(trial.fusion).float()
     seen = {n: Seen(s.values.float(), s.present, s.age.float()) for n, s in trial.seen.items()}
     with torch.no_grad():
@@ -172,3 +194,17 @@ def _check_precision(trial: _Trial) -> None:
     require(rough.dtype == torch.float32, trial.fusion, rule, f"{rough.dtype} came", remedy)
     rule, remedy = "float32 agrees with float64 to 1e-3", "look for cancellation or overflow"
     require_close(rough.double(), trial.run(trial.seen), trial.fusion, rule, remedy, 1e-3)
+
+
+CONTRACT: Contract[FusionTrial] = (
+    Check("shapes", "returns (step, width), in the dtype of the inputs", _check_shapes),
+    Check("finite", "numbers are finite", _check_finite),
+    Check("inputs", "leaves what is seen as it is", _check_inputs),
+    Check("repeatable", "the same call gives the same numbers", _check_repeatable),
+    Check("never seen", "all is finite where no modality was ever seen", _check_never_seen),
+    Check("empty", "no steps give (0, width), on the graph, with a zero gradient each", _check_empty),
+    Check("gradients", "every parameter and every modality gets a gradient, not zero", _check_gradients),
+    Check("company", "a step alone, among others or in another order gives the same", _check_company),
+    Check("names", "modalities are told apart by name, not by their order", _check_names),
+    Check("precision", "float32 stays float32, and agrees with float64 to 1e-3", _check_precision),
+)

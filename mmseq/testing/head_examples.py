@@ -12,6 +12,7 @@ from mmseq.batch import Target
 from mmseq.heads import Head, HeadConfig, Labels, Upcoming, heads
 from mmseq.modalities import Part
 from mmseq.sources import Reading
+from mmseq.testing.configs import built
 
 N_LABELS = 24
 
@@ -38,11 +39,13 @@ class Example:
         config: what it is built from.
         spec: its facts.
         target: labels to learn.
+        labels: the same, raw; None of a head that reads none.
     """
 
     config: HeadConfig
     spec: Any
     target: Target
+    labels: Labels | None = None
 
     def build(self, hidden: int) -> Head:
         return heads.build(self.config, self.spec, hidden)
@@ -50,27 +53,28 @@ class Example:
 
 def example_config(kind: str, **options: Any) -> HeadConfig:
     """The config of a kind with made-up names for what it reads."""
-    config_class = heads.config_class(kind)
+    fields = heads.config_class(kind).model_fields
     names: dict[str, Any] = {"table": "labels", "modality": "m"}
-    names |= {"columns": ["y1", "y2"]} if "columns" in config_class.model_fields else {"column": "y"}
-    names = {name: value for name, value in names.items() if name in config_class.model_fields}
-    return cast(HeadConfig, config_class(kind=kind, **names, **options))
+    names |= {"columns": ["y1", "y2"]} if "columns" in fields else {"column": "y"}
+    names = {name: value for name, value in names.items() if name in fields}
+    return cast(HeadConfig, built(heads, kind, names | options))
 
 
 def example(config: HeadConfig, labels: Labels | None = None, *, seed: int = 0) -> Example:
-    """A fitted head, with `labels` or, without, ones that suit what it reads."""
+    """A fitted head, with `labels` or, without, those of its own `example_labels`, or ones made up."""
     head_class = heads.component_class(config.kind)
     reading = head_class.reading(config)
     if reading is None:
         spec = head_class.fit(config, Upcoming(NextParts(), np.ones(0)))
         return Example(config, spec, next_target(seed))
-    labels = labels or example_labels(reading, seed)
+    if labels is None:
+        own = getattr(head_class, "example_labels", None)
+        labels = own() if own else example_labels(reading, seed)
     spec = head_class.fit(config, labels)
     encoded = heads.build(config, spec, 1).encode(labels)
     observed = None if encoded.observed is None else torch.from_numpy(encoded.observed)
-    return Example(
-        config, spec, Target(torch.from_numpy(encoded.row), torch.from_numpy(encoded.value), observed)
-    )
+    target = Target(torch.from_numpy(encoded.row), torch.from_numpy(encoded.value), observed)
+    return Example(config, spec, target, labels)
 
 
 def example_labels(reading: Reading, seed: int = 0) -> Labels:

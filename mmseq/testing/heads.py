@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor
 from mmseq.batch import Target
 from mmseq.heads import HeadConfig, Labels
 from mmseq.testing.compare import finite, gradients, require, require_close, require_same
-from mmseq.testing.head_examples import Example, example
+from mmseq.testing.contract import Case, Check, Contract, DoesNotApply
+from mmseq.testing.head_examples import Example, example, example_config
 
 HIDDEN = 32
 STEPS = 100
@@ -32,25 +34,20 @@ def check_head(config: HeadConfig, labels: Labels | None = None, *, seed: int = 
     Raises:
         AssertionError: a rule is broken; the message says which, and what to change.
     """
-    rules: Sequence[Callable[[_Trial], None]] = (
-        _check_specification,
-        _check_parameters,
-        _check_loss,
-        _check_split,
-        _check_rows,
-        _check_gradients,
-        _check_nothing,
-        _check_unobserved,
-        _check_prediction,
-        _check_metrics,
-        _check_learning,
-    )
-    given = example(config, labels, seed=seed)
-    for rule in rules:
-        rule(_Trial(given, seed))
+    for case in _ways(config, labels, seed):
+        case.require()
 
 
-class _Trial:
+def cases(kind: str, options: Mapping[str, Any], seed: int = 0) -> list[Case[Any]]:
+    """A kind with these options, over labels of its class's own `example_labels` or made-up ones."""
+    return _ways(example_config(kind, **options), None, seed)
+
+
+def _ways(config: HeadConfig, labels: Labels | None, seed: int) -> list[Case[Any]]:
+    return [Case(CONTRACT, lambda: HeadTrial(example(config, labels, seed=seed), seed))]
+
+
+class HeadTrial:
     """A fresh head in float64, hidden vectors, and labels for them."""
 
     def __init__(self, given: Example, seed: int) -> None:
@@ -88,7 +85,7 @@ def take(target: Target, rows: slice | Tensor) -> Target:
     return replace(target, **{name: value[rows] for name, value in values.items() if value is not None})
 
 
-def _check_specification(trial: _Trial) -> None:
+def _check_facts(trial: HeadTrial) -> None:
     head, spec, config = trial.head, trial.given.spec, trial.given.config
     rule, remedy = "facts and config survive JSON", "keep plain numbers, strings and lists"
     again = type(head).Spec.model_validate_json(spec.model_dump_json())
@@ -97,20 +94,77 @@ def _check_specification(trial: _Trial) -> None:
     require(loaded == config, head, rule, f"{loaded} for {config}", remedy)
 
 
-def _check_parameters(trial: _Trial) -> None:
+def _check_training_split(trial: HeadTrial) -> None:
+    """What is fitted comes from the training split's labels, and stays as it is when others come."""
+    head, labels = trial.head, trial.given.labels
+    if labels is None:
+        raise DoesNotApply("its targets are the inputs themselves; their modality is held to it")
+    if labels.code.size:
+        wider = replace(labels, vocabulary=(*labels.vocabulary, "only in test"))
+        rule = "fitting does not see words that the training split lacks"
+        good = type(head).fit(trial.given.config, wider) == trial.given.spec
+        remedy = "count the codes that are there; the vocabulary is of all splits"
+        require(good, head, rule, "another spec came", remedy)
+    before = trial.learn([trial.part(slice(None))])
+    other = labels_but(labels, slice(None, None, -1))
+    head.encode(other)
+    metrics, hidden, target = head.metrics(), *trial.part(slice(0, 5))
+    with torch.no_grad():
+        head.score(metrics, head(hidden), target)
+        head.decode(head(hidden))
+    rule = "labels that are encoded, predicted and scored change nothing that was fitted"
+    remedy = "fit in `fit` alone, and keep what it finds in the spec"
+    require_same(trial.learn([trial.part(slice(None))]), before, head, rule, remedy)
+
+
+def labels_but(labels: Labels, rows: slice) -> Labels:
+    """Some of the raw labels."""
+    return replace(labels, values=labels.values[rows], code=labels.code[rows])
+
+
+def _check_repeatable(trial: HeadTrial) -> None:
+    first, again = (trial.learn([trial.part(slice(None))]) for _ in range(2))
+    good = all(torch.equal(again[name], value) for name, value in first.items())
+    rule, remedy = "the same call gives the same numbers", "keep no memory, and draw no random numbers"
+    require(good, trial.head, rule, "they differ", remedy)
+
+
+def _check_inputs(trial: HeadTrial) -> None:
+    hidden, target = trial.hidden.clone(), take(trial.target, slice(None))
+    target = replace(target, value=target.value.clone())
+    trial.learn([(trial.hidden, trial.target)])
+    good = torch.equal(hidden, trial.hidden) and torch.equal(target.value, trial.target.value)
+    require(good, trial.head, "hidden and target are left as they are", "they changed", "work on a copy")
+
+
+def _check_precision(trial: HeadTrial) -> None:
+    single = copy.deepcopy(trial.head).float()
+    with torch.no_grad():
+        parameters = single(trial.hidden.float())
+        loss = single.loss_sum(parameters, trial.target)
+        exact = trial.head.loss_sum(trial.head(trial.hidden), trial.target)
+    rule, remedy = "float32 hidden and weights give float32 parameters", "follow the dtype of the weights"
+    require(parameters.dtype == torch.float32, trial.head, rule, f"{parameters.dtype} came", remedy)
+    rule, remedy = "the loss in float32 agrees with float64 to 1e-3", "look for cancellation or overflow"
+    require_close(loss.double(), exact.double(), trial.head, rule, remedy, 1e-3)
+
+
+def _check_parameters(trial: HeadTrial) -> None:
     """Each query's parameters depend on its own hidden vector alone."""
     head, order = trial.head, torch.arange(len(trial.hidden) - 1, -1, -1)
     with torch.no_grad():
         whole, back = head(trial.hidden), head(trial.hidden[order])
         alone = torch.cat([head(row[None]) for row in trial.hidden])
     good = whole.ndim == 2 and len(whole) == len(trial.hidden) and whole.dtype == torch.float64
-    require(good, head, "parameters are (query, parameter)", f"{tuple(whole.shape)} {whole.dtype}", "fix")
+    came = f"{tuple(whole.shape)} of {whole.dtype}"
+    rule = "parameters have shape (query, parameter) and the dtype of the weights, float64"
+    require(good, head, rule, came, "return one row a query")
     rule, remedy = "parameters depend on the query's own hidden alone", "let no row look at another"
     require_close(back[order], whole, head, rule, remedy)
     require_close(alone, whole, head, rule, remedy)
 
 
-def _check_loss(trial: _Trial) -> None:
+def _check_weights(trial: HeadTrial) -> None:
     head, target = trial.head, trial.target
     loss, weights = head.loss(head(trial.hidden), target), head.weights(target)
     good = loss.shape == weights.shape and len(loss) == len(target)
@@ -120,13 +174,13 @@ def _check_loss(trial: _Trial) -> None:
     values = {"loss": loss.detach(), "weights": weights}
     require(finite(values), head, "losses are finite", "inf or NaN came", "bound them")
     good = bool((weights >= 0).all()) and bool(weights.any())
-    require(good, head, "weights are 0 or more, and some are more", str(weights.tolist()), "fix")
+    require(good, head, "weights are 0 or more, and some are more", str(weights.tolist()), "mend `weights`")
     half = replace(target, weight=torch.full((len(target),), 0.5))
     rule, remedy = "a label of half the weight counts half", "multiply by `target.weight`"
     require_close(head.weights(half).double(), weights.double() / 2, head, rule, remedy)
 
 
-def _check_split(trial: _Trial) -> None:
+def _check_split(trial: HeadTrial) -> None:
     """However a global batch is divided, its loss, weight and gradients add up to the same."""
     n = len(trial.target)
     whole = trial.learn([trial.part(slice(0, n))])
@@ -138,7 +192,7 @@ def _check_split(trial: _Trial) -> None:
         require_same(trial.learn(parts), whole, trial.head, rule, remedy)
 
 
-def _check_rows(trial: _Trial) -> None:
+def _check_company(trial: HeadTrial) -> None:
     """What a label's loss is does not depend on which others stand beside it."""
     order = torch.arange(len(trial.target) - 1, -1, -1)
     with torch.no_grad():
@@ -149,7 +203,7 @@ def _check_rows(trial: _Trial) -> None:
     require_close(back[order], there, trial.head, rule, remedy)
 
 
-def _check_gradients(trial: _Trial) -> None:
+def _check_gradients(trial: HeadTrial) -> None:
     found = trial.learn([trial.part(slice(None))])
     require(finite(found), trial.head, "gradients are finite", "inf or NaN came", "bound exponentials")
     for name, value in found.items():
@@ -157,7 +211,7 @@ def _check_gradients(trial: _Trial) -> None:
         require(bool(value.any()), trial.head, rule, f"the {name} is zero", remedy)
 
 
-def _check_nothing(trial: _Trial) -> None:
+def _check_empty(trial: HeadTrial) -> None:
     """Zero labels: a loss of 0 on the graph, zero gradients, and metrics that take it."""
     found = trial.learn([trial.part(slice(0, 0))])
     for name, value in found.items():
@@ -173,11 +227,11 @@ def _check_nothing(trial: _Trial) -> None:
         require(math.isnan(score), trial.head, rule, f"{name} is {score}", remedy)
 
 
-def _check_unobserved(trial: _Trial) -> None:
+def _check_unobserved(trial: HeadTrial) -> None:
     """A cell that is not real changes nothing, whatever it holds."""
     target = trial.target
     if target.observed is None:
-        return
+        raise DoesNotApply("all its labels have all cells")
     expected = trial.learn([(trial.hidden, target)])
     for filling in (math.nan, 1e30):
         filled = target.value.masked_fill(~target.observed, filling)
@@ -194,25 +248,27 @@ def _check_unobserved(trial: _Trial) -> None:
         require(not bool(gradient.any()), trial.head, rule, "some does", remedy)
 
 
-def _check_prediction(trial: _Trial) -> None:
+def _check_prediction(trial: HeadTrial) -> None:
     """Columns of a table, one row a query, the same with and without the others."""
     with torch.no_grad():
         parameters = trial.head(trial.hidden)
     columns = trial.head.decode(parameters)
-    require(bool(columns), trial.head, "a prediction has at least one column", "none came", "fix")
+    require(bool(columns), trial.head, "a prediction has a column", "none came", 'return {"": numbers}')
     for name, column in columns.items():
-        good = len(column) == len(trial.hidden) and isinstance(column, np.ndarray)
-        require(good, trial.head, "a column has a row a query", f"{name}: {len(column)}", "fix")
+        good = isinstance(column, np.ndarray) and len(column) == len(trial.hidden)
+        came, remedy = f"{name!r} is {type(column).__name__}", "return NumPy arrays with a row a query"
+        require(good, trial.head, "a column is an array with a row a query", came, remedy)
         good = column.dtype == object or bool(np.isfinite(column).all())
         require(good, trial.head, "predicted numbers are finite", f"{name} has others", "bound them")
     for rows in (slice(0, 0), slice(3, 4)):
         part = trial.head.decode(parameters[rows])
         good = part.keys() == columns.keys()
         good = good and all(np.array_equal(part[name], columns[name][rows]) for name in columns)
-        require(good, trial.head, "a query is decoded alone as among others", f"{part}", "fix")
+        rule, remedy = "a query is decoded alone as among others", "decode row by row"
+        require(good, trial.head, rule, f"{part}", remedy)
 
 
-def _check_metrics(trial: _Trial) -> None:
+def _check_metrics(trial: HeadTrial) -> None:
     """Over batches, some without labels, metrics are what they are over all at once."""
     head, n = trial.head, len(trial.target)
     known, names = head.metric_names(trial.given.config), head.metrics().keys()
@@ -229,16 +285,18 @@ def _check_metrics(trial: _Trial) -> None:
     rule, remedy = "metrics over batches are those over all labels", "keep sums, not means of batches"
     require_same(values[1], values[0], head, rule, remedy)
     wrong = [name for name, value in values[0].items() if not bool(value.isfinite())]
-    require(not wrong, head, "metrics of varied labels are finite", f"{wrong} are not", "fix")
+    remedy = "divide by nothing that can be 0"
+    require(not wrong, head, "metrics of varied labels are finite", f"{wrong} are not", remedy)
 
 
-def _check_learning(trial: _Trial) -> None:
+def _check_learning(trial: HeadTrial) -> None:
     """From hidden vectors that tell the labels apart, a head learns them better than its baseline."""
     head, target = trial.head, trial.target
     baseline = head.baseline(target)
     shape = head(trial.hidden).shape
     came = f"{tuple(baseline.shape)} for {tuple(shape)}"
-    require(baseline.shape == shape, head, "a baseline has the shape of parameters", came, "fix")
+    rule, remedy = "a baseline has the shape of parameters", "return what `forward` would, of every label"
+    require(baseline.shape == shape, head, rule, came, remedy)
     chance = float(head.loss_sum(baseline.double(), target))
     require(math.isfinite(chance), head, "the baseline's loss is finite", str(chance), "smooth it")
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
@@ -252,3 +310,38 @@ def _check_learning(trial: _Trial) -> None:
     came = f"loss {float(loss.detach()):.3g} after {STEPS} steps, the baseline {chance:.3g}"
     remedy = "look at the loss and at what its parameters start from"
     require(float(loss.detach()) < 0.5 * chance, head, "a head learns its own labels", came, remedy)
+
+
+CONTRACT: Contract[HeadTrial] = (
+    Check("facts", "facts and config survive JSON", _check_facts),
+    Check(
+        "training split",
+        "only `fit` learns from data, and only from the training split",
+        _check_training_split,
+    ),
+    Check("parameters", "a query's parameters depend on its own hidden vector alone", _check_parameters),
+    Check(
+        "weights",
+        "loss and weights are finite, of one shape, (label, …); weights are 0 or more",
+        _check_weights,
+    ),
+    Check("inputs", "leaves hidden and target as they are", _check_inputs),
+    Check("repeatable", "the same call gives the same numbers", _check_repeatable),
+    Check(
+        "sums", "losses, weights and gradients of parts add up to those of the whole: no means", _check_split
+    ),
+    Check("company", "a label's loss depends on no other label", _check_company),
+    Check("gradients", "every parameter gets a finite gradient, not zero for all labels", _check_gradients),
+    Check("precision", "float32 stays float32, and its loss agrees with float64 to 1e-3", _check_precision),
+    Check("empty", "no labels give a loss of 0 with zero gradients, and metrics of NaN", _check_empty),
+    Check("unobserved", "a cell that is not observed changes nothing, whatever it holds", _check_unobserved),
+    Check(
+        "prediction",
+        "decodes to finite columns, a row a query, each alone as among others",
+        _check_prediction,
+    ),
+    Check(
+        "metrics", "metrics over batches are those over all labels, under the names it tells", _check_metrics
+    ),
+    Check("learning", "has a finite baseline, and learns its own labels twice as well", _check_learning),
+)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from mmseq.encoders import encoders
-from mmseq.modalities import ModalityConfig, modalities
+from mmseq.modalities import ModalityConfig
 from mmseq.testing import modality_events, modality_fit, modality_memory, modality_next
 from mmseq.testing.compare import require
+from mmseq.testing.contract import Case, Check, Contract
+from mmseq.testing.events import example_config
 from mmseq.testing.modality_trial import ModalityTrial
 
 
@@ -23,21 +25,20 @@ def check_modality(config: ModalityConfig, *, seed: int = 0) -> None:
     Raises:
         AssertionError: a rule is broken; the message says which, and what to change.
     """
-    rules: Sequence[Callable[[ModalityTrial], None]] = (
-        _check_config,
-        *modality_events.RULES,
-        *modality_fit.RULES,
-        *modality_memory.RULES,
-        *modality_next.RULES,
-    )
-    for rule in rules:
-        rule(ModalityTrial(config, seed))
+    Case(CONTRACT, lambda: ModalityTrial(config, seed)).require()
 
 
-def _check_config(trial: ModalityTrial) -> None:
-    again = modalities.parse(json.loads(trial.config.model_dump_json()))
-    rule, remedy = "a config goes through JSON unchanged", "use field types that pydantic reads back"
-    require(again == trial.config, trial.modality, rule, f"{again} came back", remedy)
+def cases(kind: str, options: Mapping[str, Any], seed: int = 0) -> list[Case[Any]]:
+    """A kind with these options, with a time column and without."""
+
+    def case(static: bool) -> Case[ModalityTrial]:
+        config = example_config(kind, static=static, **options)
+        return Case(CONTRACT, lambda: ModalityTrial(config, seed), "static" if static else "timed")
+
+    return [case(False), case(True)]
+
+
+def _check_encoder(trial: ModalityTrial) -> None:
     kind = trial.modality.default_encoder
     reads = encoders.component_class(kind).reads
     good = isinstance(trial.events, trial.modality.gives) and issubclass(trial.modality.gives, reads)
@@ -45,3 +46,14 @@ def _check_config(trial: ModalityTrial) -> None:
     came += f", and {kind!r} reads {reads.__name__}"
     rule = "its events are of the declared type, and its default encoder reads them"
     require(good, trial.modality, rule, came, "set `gives` and `default_encoder` to what fits")
+
+
+CONTRACT: Contract[ModalityTrial] = (
+    Check(
+        "encoder", "its events are of the declared type, and its default encoder reads them", _check_encoder
+    ),
+    *modality_events.CHECKS,
+    *modality_fit.CHECKS,
+    *modality_memory.CHECKS,
+    *modality_next.CHECKS,
+)

@@ -12,7 +12,8 @@ from mmseq.batch import Events, Timeline
 from mmseq.state import State, flatten
 from mmseq.testing.build import take_samples
 from mmseq.testing.compare import finite, gradients, require, require_same
-from mmseq.testing.events import NEW, WORDS, take_events, take_events_at, tensors_of
+from mmseq.testing.contract import Check, Contract, DoesNotApply
+from mmseq.testing.events import NEW, WORDS, columns_of, take_events, take_events_at, tensors_of
 from mmseq.testing.modality_trial import ModalityTrial
 
 
@@ -20,8 +21,11 @@ def _check_events(trial: ModalityTrial) -> None:
     good = torch.equal(trial.events.step, trial.step)
     rule, remedy = "events stand at the steps that were given", "pass `step` on"
     require(good, trial.modality, rule, f"{trial.events.step.tolist()[:9]}… came", remedy)
+
+
+def _check_words(trial: ModalityTrial) -> None:
     if not trial.reading.codes:
-        return
+        raise DoesNotApply("it reads no codes")
     code = trial.arrays["code"]
     new = (code == len(WORDS)).sum(0)
     counts = trial.modality.unknown(trial.events)
@@ -36,8 +40,7 @@ def _check_events(trial: ModalityTrial) -> None:
         require(good, trial.modality, rule, f"another order of the words changed `{name}`", remedy)
 
 
-def _check_outputs(trial: ModalityTrial) -> None:
-    given = {name: value.clone() for name, value in tensors_of(trial.events).items()}
+def _check_shapes(trial: ModalityTrial) -> None:
     with torch.no_grad():
         ready, state = trial.modality(trial.events, trial.timeline)
         rough, _ = trial.build(trial.spec).float()(trial.events, trial.timeline)
@@ -49,17 +52,34 @@ def _check_outputs(trial: ModalityTrial) -> None:
             good = not value.is_floating_point() or value.dtype == dtype
             rule = f"numbers come out in the model's dtype, {dtype}"
             require(good, trial.modality, rule, f"`{name}` is {value.dtype}", "cast to that of `self.like`")
+    _check_first_axis(trial, state)
+
+
+def _check_finite(trial: ModalityTrial) -> None:
+    with torch.no_grad():
+        ready, _ = trial.modality(trial.events, trial.timeline)
     good = finite({name: value.double() for name, value in tensors_of(ready).items()})
     rule, remedy = "what comes out is finite, also where all is missing", "fill what is missing"
     require(good, trial.modality, rule, "inf or NaN came", remedy)
+
+
+def _check_inputs(trial: ModalityTrial) -> None:
+    given = {name: value.clone() for name, value in tensors_of(trial.events).items()}
+    trial.whole()
     good = all(torch.equal(value, given[name]) for name, value in tensors_of(trial.events).items())
     require(good, trial.modality, "raw events are left as they are", "they changed", "work on a copy")
-    _check_first_axis(trial, state)
+
+
+def _check_repeatable(trial: ModalityTrial) -> None:
+    first, again = trial.whole(), trial.whole()
+    good = all(torch.equal(again[name], value) for name, value in first.items())
+    rule, remedy = "the same call gives the same numbers", "keep no memory, and draw no random numbers"
+    require(good, trial.modality, rule, "they differ", remedy)
 
 
 def _check_parse(trial: ModalityTrial) -> None:
     """A program's values, by column, give the events that the same cells of a store give."""
-    values = [dict(zip(trial.spec.columns, row, strict=True)) for row in _cells(trial)]
+    values = [dict(zip(columns_of(trial.reading), row, strict=True)) for row in _cells(trial)]
     parsed = tensors_of(trial.modality.parse(trial.step, values))
     for name, value in tensors_of(trial.events).items():
         rule = "raw values are parsed to what a store gives"
@@ -99,7 +119,7 @@ def _check_empty(trial: ModalityTrial) -> None:
 def _check_gradients(trial: ModalityTrial) -> None:
     """Of what it learns: always there, zero where nothing depends on it, and the same in chunks."""
     if not any(parameter.requires_grad for parameter in trial.modality.parameters()):
-        return
+        raise DoesNotApply("it has no parameter to train")
     alone, there = take_samples(replace(trial.timeline, continues=False), range(trial.timeline.n_samples))
     full = {k: np.where(np.isnan(v), 1, v) if v.dtype.kind == "f" else v for k, v in trial.arrays.items()}
     _gradients(trial, trial.make(trial.step, full), [(alone, there)])
@@ -136,10 +156,14 @@ def _gradients(
     return gradients(trial.modality)
 
 
-RULES = (
-    _check_events,
-    _check_parse,
-    _check_outputs,
-    _check_empty,
-    _check_gradients,
+CHECKS: Contract[ModalityTrial] = (
+    Check("events", "events stand at the steps that were given", _check_events),
+    Check("words", "codes are told apart by their words, and unknown ones are counted", _check_words),
+    Check("parse", "a program's values are parsed to what a store gives", _check_parse),
+    Check("shapes", "one event comes out for each that went in, in the model's dtype", _check_shapes),
+    Check("finite", "what comes out is finite, also where all is missing", _check_finite),
+    Check("inputs", "leaves raw events as they are", _check_inputs),
+    Check("repeatable", "the same call gives the same numbers", _check_repeatable),
+    Check("empty", "no samples, steps or events give no events", _check_empty),
+    Check("gradients", "what it learns gets a finite gradient, the same in chunks", _check_gradients),
 )

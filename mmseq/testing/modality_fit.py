@@ -10,6 +10,7 @@ import torch
 
 from mmseq.errors import DataError
 from mmseq.testing.compare import finite, require, require_close, require_same
+from mmseq.testing.contract import Check, Contract
 from mmseq.testing.events import WORDS
 from mmseq.testing.modality_trial import ModalityTrial
 
@@ -78,8 +79,29 @@ def _check_nothing_to_fit(trial: ModalityTrial) -> None:
     require(finite(trial.whole()), trial.modality, rule, "inf or NaN came", remedy)
 
 
-RULES = (
-    _check_specification,
-    _check_fit,
-    _check_nothing_to_fit,
+def _check_other_splits(trial: ModalityTrial) -> None:
+    """What the modality sees after it was fitted, it does not learn from."""
+    expected, spec = trial.whole(), trial.json(trial.spec)
+    other = {k: v * -3 + 1 if v.dtype.kind == "f" else v[::-1].copy() for k, v in trial.arrays.items()}
+    trial.run(trial.make(trial.step, other), trial.timeline)
+    rule = "other values that it sees change nothing that was fitted"
+    remedy = "fit in `fit` alone, and keep what it finds in the spec"
+    require_same(trial.whole(), expected, trial.modality, rule, remedy)
+    good = trial.json(trial.modality.spec) == spec if hasattr(trial.modality, "spec") else True
+    require(good, trial.modality, rule, "the spec changed", remedy)
+
+
+CHECKS: Contract[ModalityTrial] = (
+    Check(
+        "facts",
+        "facts survive JSON, and a modality built from them alone gives the same",
+        _check_specification,
+    ),
+    Check("training split", "only the training split's values decide what is fitted", _check_fit),
+    Check("other splits", "what it sees later changes nothing that was fitted", _check_other_splits),
+    Check(
+        "nothing to fit",
+        "no events are an error that names the table; no values are no NaN",
+        _check_nothing_to_fit,
+    ),
 )

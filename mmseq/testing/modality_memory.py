@@ -11,11 +11,12 @@ import torch
 from mmseq.state import State, flatten, map_state
 from mmseq.testing.build import take_samples
 from mmseq.testing.compare import require, require_close, require_same
+from mmseq.testing.contract import Check, Contract, DoesNotApply
 from mmseq.testing.events import take_events, take_events_at
 from mmseq.testing.modality_trial import ModalityTrial
 
 
-def _check_batch(trial: ModalityTrial) -> None:
+def _check_company(trial: ModalityTrial) -> None:
     """Alone, in a batch, in another order; with a state to go on from or without: the same."""
     expected = trial.whole()
     n = trial.timeline.n_samples
@@ -33,8 +34,7 @@ def _check_batch(trial: ModalityTrial) -> None:
 
 def _check_future(trial: ModalityTrial) -> None:
     """Other values at later steps leave the events before them as they were, to the last bit."""
-    if trial.static:
-        return
+    _need_time(trial)
     before = trial.whole()
     place = torch.arange(trial.timeline.n_steps) - trial.timeline.starts[trial.timeline.sample]
     halfway = (trial.timeline.lengths // 2)[trial.timeline.sample]
@@ -51,8 +51,7 @@ def _check_future(trial: ModalityTrial) -> None:
 
 def _check_chunks(trial: ModalityTrial) -> None:
     """Whole, in chunks, one step at a time: the same events and final state."""
-    if trial.static:
-        return
+    _need_time(trial)
     expected, end = trial.run(trial.events, trial.timeline)
     remedy = "return everything that later events depend on in the state, and start from it"
     for size in (7, 4, 1):
@@ -69,8 +68,7 @@ def _known(state: State) -> dict[str, torch.Tensor]:
 
 def _check_rows(trial: ModalityTrial) -> None:
     """Rows of a state can be taken, reordered, and left without a step."""
-    if trial.static:
-        return
+    _need_time(trial)
     expected = trial.whole()
     (first, there, _), *rest = trial.chunks(4)
     events, _ = take_events_at(trial.events, there)
@@ -92,10 +90,9 @@ def _check_rows(trial: ModalityTrial) -> None:
             require_close(ready[name], expected[name][taken], trial.modality, f"{rule} ({name})", remedy)
 
 
-def _check_resume(trial: ModalityTrial) -> None:
+def _check_saving(trial: ModalityTrial) -> None:
     """A state that is saved and loaded goes on in another process as in this one."""
-    if trial.static:
-        return
+    _need_time(trial)
     first, second, *_ = trial.chunks(5)
     events, _ = take_events_at(trial.events, first[1])
     _, state = trial.run(events, first[0])
@@ -112,10 +109,17 @@ def _check_resume(trial: ModalityTrial) -> None:
     require(good, trial.modality, rule, "it did not", remedy)
 
 
-RULES = (
-    _check_batch,
-    _check_future,
-    _check_chunks,
-    _check_rows,
-    _check_resume,
+def _need_time(trial: ModalityTrial) -> None:
+    if trial.static:
+        raise DoesNotApply("static: its events have no time")
+
+
+CHECKS: Contract[ModalityTrial] = (
+    Check("company", "a sample alone, in a batch or in another order gives the same", _check_company),
+    Check("future", "an event depends on no later step, to the last bit", _check_future),
+    Check(
+        "chunks", "chunks and single steps, the state carried on, give what the whole gives", _check_chunks
+    ),
+    Check("rows", "a state's rows can be taken, reordered and left without a step", _check_rows),
+    Check("saving", "a state that was saved and loaded goes on the same, to the last bit", _check_saving),
 )

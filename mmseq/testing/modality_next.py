@@ -9,6 +9,7 @@ import torch
 
 from mmseq.heads import heads
 from mmseq.testing.compare import require, require_close
+from mmseq.testing.contract import Check, Contract, DoesNotApply
 from mmseq.testing.events import take_events
 from mmseq.testing.modality_trial import ModalityTrial
 
@@ -17,7 +18,7 @@ def _check_next_event(trial: ModalityTrial) -> None:
     """Where it has a likelihood: parts that are heads, and one target row a step with events."""
     parts = trial.modality.next_parts()
     if not parts:
-        return
+        raise DoesNotApply("its next event has no likelihood")
     first = np.flatnonzero(np.diff(trial.step.numpy(), prepend=-1))
     merged = trial.modality.next_event(trial.events, first)
     good = len(merged.value) == len(first) and (
@@ -52,4 +53,10 @@ def _check_next_rows(trial: ModalityTrial, first: np.ndarray) -> None:
         require_close(actual.double(), value.double(), trial.modality, rule, remedy, 1e-6)
 
 
-RULES = (_check_next_event,)
+CHECKS: Contract[ModalityTrial] = (
+    Check(
+        "next event",
+        "its parts divide the columns; a step's row is of its own events only",
+        _check_next_event,
+    ),
+)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmseq.batch import NumericEvents
 from mmseq.encoders import Encoder, encoders
 from mmseq.encoders.linear import LinearEncoder
+from mmseq.testing import check_kind
 from mmseq.testing.encoders import check_encoder
 from mmseq.testing.events import example_events
 
@@ -17,15 +18,7 @@ WIDTH = 5
 
 @pytest.mark.parametrize("kind", encoders.kinds())
 def test_contract(kind: str) -> None:
-    torch.manual_seed(0)
-    spec, events = example_events(encoders.component_class(kind).reads)
-    check_encoder(encoders.build(encoders.config_class(kind)(kind=kind), spec, WIDTH), events, WIDTH)
-
-
-@pytest.mark.parametrize("kind", encoders.kinds())
-def test_config_goes_through_json(kind: str) -> None:
-    config = encoders.config_class(kind)(kind=kind)
-    assert encoders.parse(config.model_dump(mode="json")) == config
+    check_kind("encoders", kind)
 
 
 class CentersOverBatch(LinearEncoder):

@@ -15,6 +15,7 @@ from torchmetrics import Metric
 from mmseq.batch import Target
 from mmseq.heads import Head, heads
 from mmseq.heads.multilabel import MultilabelConfig, MultilabelHead
+from mmseq.testing import check_kind
 from mmseq.testing.head_examples import example_config
 from mmseq.testing.heads import check_head
 
@@ -29,7 +30,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("kind", heads.kinds())
 def test_contract(kind: str) -> None:
-    check_head(example_config(kind))
+    check_kind("heads", kind)
 
 
 @pytest.mark.parametrize(("kind", "options"), VARIANTS)

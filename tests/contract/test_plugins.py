@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from mmseq.encoders import encoders
 from mmseq.plugin import load_plugin
 from mmseq.registry import FAMILIES, family
-from mmseq.testing.encoders import check_encoder
-from mmseq.testing.events import example_events
-from mmseq.testing.head_examples import example_config
-from mmseq.testing.heads import check_head
+from mmseq.testing import check_kind
 
 PLUGINS = sorted((Path(__file__).parents[2] / "plugins").glob("*.py"))
-WIDTH = 5
-
-
-def check_built_encoder(kind: str) -> None:
-    torch.manual_seed(0)
-    spec, events = example_events(encoders.component_class(kind).reads)
-    check_encoder(encoders.build(encoders.parse({"kind": kind}), spec, WIDTH), events, WIDTH)
-
-
-def check_made_up_head(kind: str) -> None:
-    check_head(example_config(kind))
-
-
-CHECKS: dict[str, Callable[[str], None]] = {"encoders": check_built_encoder, "heads": check_made_up_head}
 
 
 def offered(path: Path) -> list[tuple[str, str, Any]]:
@@ -50,7 +30,7 @@ def test_contract(path: Path) -> None:
     components = offered(path)
     assert [kind for _, kind, _ in components] == [path.stem]
     for name, kind, _ in components:
-        CHECKS[name](kind)
+        check_kind(name, kind)
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.stem)
