@@ -83,7 +83,7 @@ def finish(root: Path, parts: list[Part]) -> None:
     steps = starts(n for part in parts for n in part.steps)
     rows = {name: starts(n for part in parts for n in part.rows[name]) for name in parts[0].rows}
     ids = np.array([id for part in parts for id in part.ids])
-    beside = {"ids": ids, "index.steps": steps} | {f"index.{name}": bounds for name, bounds in rows.items()}
+    beside = {"ids": ids, "steps.index": steps} | {f"index.{name}": bounds for name, bounds in rows.items()}
     bounds = starts(len(part.ids) for part in parts)
     entries = {
         "readings": entry(rows["readings"], numbers=READINGS),

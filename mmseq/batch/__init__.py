@@ -1,9 +1,19 @@
 """The ragged batch: all steps of all samples in one tensor, and nothing padded."""
 
 from mmseq.batch.batch import Batch
-from mmseq.batch.events import CategoryEvents, Events, NumericEvents
+from mmseq.batch.events import CategoryEvents, Events, NumericEvents, VectorEvents
 from mmseq.batch.padding import pad, unpad
 from mmseq.batch.target import Target
 from mmseq.batch.timeline import Timeline
 
-__all__ = ["Batch", "CategoryEvents", "Events", "NumericEvents", "Target", "Timeline", "pad", "unpad"]
+__all__ = [
+    "Batch",
+    "CategoryEvents",
+    "Events",
+    "NumericEvents",
+    "Target",
+    "Timeline",
+    "VectorEvents",
+    "pad",
+    "unpad",
+]

@@ -75,3 +75,14 @@ class CategoryEvents(Events):
 
     code: Int64[Tensor, "event feature"]
     word: Int64[Tensor, "event feature"] | None = None
+
+
+@dataclass(frozen=True)
+class VectorEvents(Events):
+    """Arrays of one shape.
+
+    Attributes:
+        values: raw as read; after the modality's `carry`, normalised.
+    """
+
+    values: Float[Tensor, "event ..."]

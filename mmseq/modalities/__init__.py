@@ -32,7 +32,8 @@ __all__ = [
     "modalities",
 ]
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, Any]
+"""By part, `values` and `code`, arrays (event, column), or `payload`, (event, …) or `Ragged`."""
 
 
 class ModalityConfig(ComponentConfig):
@@ -75,6 +76,15 @@ def check_named_once(columns: list[str]) -> None:
     """Raises ValueError for a column that is named again: the store holds each once."""
     if len(set(columns)) < len(columns):
         raise ValueError(f"columns: each may be named once; got {', '.join(columns)}")
+
+
+def check_some_events(table: str, stored: Stored) -> None:
+    """Raises DataError where the training split has no event to fit on."""
+    if stored.n_events == 0:
+        raise DataError(
+            f"{table}: the modality needs events in the training split; it has none; check ids, `data.until` "
+            "and the split"
+        )
 
 
 class Spec(BaseModel):
@@ -148,12 +158,14 @@ class Modality(nn.Module):
         Spec: class of the facts fitted on the training split.
         gives: the type of its events.
         default_encoder: kind of the encoder where none is chosen.
+        spec: what was fitted; a subclass sets it.
         like: an empty tensor of the model's dtype and device.
     """
 
     Spec: ClassVar[type[Spec]]
     gives: ClassVar[type[Events]]
     default_encoder: ClassVar[str]
+    spec: Any
     like: Tensor
 
     def __init__(self) -> None:
@@ -184,6 +196,14 @@ class Modality(nn.Module):
         Raises:
             DataError: a value is of the wrong type, or names a column that there is not.
         """
+
+    def several(self, value: Any) -> list[Any]:
+        """The events of one push: a list of dicts or lists, or of one-column values, is several."""
+        n_columns = len(getattr(self.spec, "columns", "?"))
+        is_list = isinstance(value, list)
+        if is_list and (n_columns == 1 or all(isinstance(one, (Mapping, list)) for one in value)):
+            return value
+        return [value]
 
     @abstractmethod
     def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> tuple[Events, State]:

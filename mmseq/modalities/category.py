@@ -22,6 +22,7 @@ from mmseq.modalities import (
     Stored,
     cells_of,
     check_named_once,
+    check_some_events,
     modalities,
 )
 from mmseq.sources import Reading
@@ -95,11 +96,7 @@ class CategoryModality(Modality):
     @classmethod
     def fit(cls, config: CategoryColumns, stored: Stored) -> CategorySpec:
         """Vocabularies of the training split. Raises DataError where it has no event at all."""
-        if stored.n_events == 0:
-            raise DataError(
-                f"{config.table}: the modality needs events in the training split; it has none; "
-                "check ids, `data.until` and the split"
-            )
+        check_some_events(config.table, stored)
         counts = [np.zeros(len(v) + 1, np.int64) for v in stored.vocabularies]
         for chunk in stored.chunks():
             for i, count in enumerate(counts):

@@ -25,6 +25,7 @@ from mmseq.modalities import (
     Stored,
     cells_of,
     check_named_once,
+    check_some_events,
     modalities,
 )
 from mmseq.modalities.moments import percentiles, summary
@@ -165,11 +166,7 @@ class NumericModality(Modality):
         Raises:
             DataError: the training split has no event at all.
         """
-        if stored.n_events == 0:
-            raise DataError(
-                f"{config.table}: the modality needs events in the training split; it has none; "
-                "check ids, `data.until` and the split"
-            )
+        check_some_events(config.table, stored)
         low, high = percentiles(stored, config.clip)
         mean, std, missing = summary(stored, low, high)
         return NumericSpec(

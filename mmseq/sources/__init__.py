@@ -5,14 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from duckdb import DuckDBPyConnection
 
 from mmseq.errors import DataError
 from mmseq.registry import ComponentConfig, Registry
+from mmseq.sources.payload import BadCell, Payload
 
-__all__ = ["AbsentTable", "Pivot", "Reading", "Source", "SourceConfig", "Table", "sources"]
+__all__ = [
+    "AbsentTable",
+    "BadCell",
+    "Payload",
+    "Pivot",
+    "Reading",
+    "Source",
+    "SourceConfig",
+    "Table",
+    "sources",
+]
 
 
 class SourceConfig(ComponentConfig):
@@ -42,6 +54,7 @@ class Reading:
         numbers: columns of numbers; with `pivot`, the codes that become features (empty: all there are).
         codes: columns of categories, read as text.
         pivot: how a long table becomes one row per (sample, time).
+        payload: a column of text, pixels, sound or vectors; a row that lacks it is not there.
     """
 
     table: str
@@ -49,6 +62,7 @@ class Reading:
     numbers: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     pivot: Pivot | None = None
+    payload: Payload | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,7 @@ class Source(ABC):
         missing: what stands for a missing value where a cell is text.
         samples: a table with one row a sample, where the source has one of its own accord.
         open_world: a table or column that is nowhere to be seen may just have no value in these data.
+        folder: that the paths in cells are relative to.
     """
 
     id: str
@@ -95,6 +110,7 @@ class Source(ABC):
     samples: str | None = None
     place: ClassVar[str | None] = None
     open_world: bool = False
+    folder: Path = Path()
 
     @abstractmethod
     def table(self, connection: DuckDBPyConnection, name: str) -> Table:

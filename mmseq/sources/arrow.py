@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -76,6 +77,8 @@ def _array(name: str, column: str, values: Any) -> pyarrow.Array:
             f"{type(values).__name__} came; convert it"
         )
     values = values if hasattr(values, "__len__") else list(values)
+    if any(isinstance(value, np.ndarray) and value.ndim != 1 for value in values):
+        return _array_bytes(name, column, values)
     try:
         array = pyarrow.array(values, from_pandas=True)
         if not isinstance(array.type, pyarrow.BaseExtensionType):  # as a Period, which is stored as a number
@@ -83,6 +86,25 @@ def _array(name: str, column: str, values: Any) -> pyarrow.Array:
     except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError):
         pass  # mixed: as text, so that the odd one is found
     return _text_array(name, column, values)
+
+
+def _array_bytes(name: str, column: str, values: Iterable[Any]) -> pyarrow.Array:
+    """Arrays of several dimensions as the bytes of `.npy` files."""
+    cells: list[bytes | None] = []
+    for row, value in enumerate(values, start=1):
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            buffer = io.BytesIO()
+            np.save(buffer, value, allow_pickle=False)
+            cells.append(buffer.getvalue())
+        elif value is None:
+            cells.append(None)
+        else:
+            came = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+            raise DataError(
+                f"table {name!r} row {row}, column {column!r}: must be an array of numbers, as others in "
+                f"its column are, or None; {came} came; convert it"
+            )
+    return pyarrow.array(cells, pyarrow.large_binary())
 
 
 def _text_array(name: str, column: str, values: Iterable[Any]) -> pyarrow.Array:

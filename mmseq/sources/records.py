@@ -40,6 +40,7 @@ class RecordsSource(Source):
 
     def __init__(self, *, path: Path, id: str, group: str | None) -> None:
         self.path, self.id, self.group = Path(path), id, group
+        self.folder = self.path if self.path.is_dir() else self.path.parent
 
     def table(self, connection: DuckDBPyConnection, name: str) -> Table:
         try:

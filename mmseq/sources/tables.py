@@ -34,7 +34,7 @@ class TablesSource(Source):
     place = "root"
 
     def __init__(self, *, root: Path, id: str, group: str | None, missing: list[str]) -> None:
-        self.root = Path(root)
+        self.root = self.folder = Path(root)
         self.id = id
         self.group = group
         self.missing = tuple(missing)

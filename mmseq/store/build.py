@@ -19,7 +19,15 @@ from mmseq.store.content import Content, content_of
 from mmseq.store.cut import Ranges, cut
 from mmseq.store.ingest import ingest
 from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, index_file, shard_folder
-from mmseq.store.manifest import File, Manifest, RowsEntry, Shard, file_entry, write_manifest
+from mmseq.store.manifest import (
+    File,
+    Manifest,
+    RowsEntry,
+    Shard,
+    file_entry,
+    payload_entry,
+    write_manifest,
+)
 from mmseq.store.merge import Merger, Timelines
 from mmseq.store.npy import write_npy
 from mmseq.store.plan import SCHEMA, SECONDS, Plan
@@ -58,7 +66,9 @@ def build(
     counts: Counts = {}
     for name, content in contents.items():
         window = bounds.windows[name]
-        counts[name], n_averaged = write_rows(connection, content, window, shards, root, samples.until.dtype)
+        counts[name], n_averaged = write_rows(
+            connection, content, window, shards, root, samples.until.dtype, source.folder
+        )
         bounds.report[name]["averaged cells"] = n_averaged
     merger = Merger(
         {name: content for name, content in modalities.items() if content.time is not None},
@@ -95,6 +105,7 @@ def _finish(
             n_rows=int(counts[name].sum()),
             shared_steps=name in timelines.shared,
             report=bounds.report[name],
+            payload=payload_entry(content.reading.payload),
         )
         for name, content in contents.items()
     }

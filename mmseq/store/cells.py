@@ -8,7 +8,7 @@ from typing import Literal
 
 from mmseq.sources.files import text
 
-Kind = Literal["id", "number", "code", "clock", "moment", "last clock", "last moment"]
+Kind = Literal["id", "number", "code", "payload", "clock", "moment", "last clock", "last moment"]
 
 NAN = "'nan'::DOUBLE"
 FLOATS = ("FLOAT", "DOUBLE")
@@ -31,7 +31,7 @@ class Cell:
     Attributes:
         column: its name in the source.
         kind: what it is read as: a `clock` is a numeric time, a `moment` a date and time; the `last`
-            ones are limits, which may be missing.
+            ones are limits, which may be missing; a `payload` is kept as it is, and checked when it is read.
         type: its DuckDB type.
         missing: what stands for missing where it is text, and as a number where it is one.
         is_json: a list or an object may stand in it, as JSON.
@@ -56,6 +56,8 @@ class Cell:
                 return self._unless_strange(f"coalesce({self._word()}, {bad})", bad)
             case "code":
                 return self._unless_strange(self._word(), bad)
+            case "payload":
+                return f"CASE WHEN {self._is_absent()} THEN NULL ELSE {self.raw} END"
             case "clock":
                 return f"CASE WHEN isfinite({number}) AND NOT {self._is_late()} THEN {number} ELSE {bad} END"
             case "moment":
@@ -78,6 +80,8 @@ class Cell:
                 return [lacks, *self._strange("a sample id")]
             case "code":
                 return self._strange("a category")
+            case "payload":
+                return []
             case "clock":
                 limit = f"a time must be below 2^53 ({LARGEST_TIME:,}): beyond it float64 merges neighbours"
                 is_finite = f"coalesce(isfinite({self._number()}), false)"
@@ -161,6 +165,11 @@ class Cell:
         return (
             f"({self.raw} IS NULL OR {self.raw} IN ({_listed(('', *self.missing))}) OR {self._is_marker()})"
         )
+
+    def _is_absent(self) -> str:
+        """Whether there is no payload; a list or bytes cannot stand for none."""
+        words = _listed(("", *self.missing))
+        return f"{self.raw} IN ({words})" if self.type == "VARCHAR" else f"{self.raw} IS NULL"
 
     def _is_marker(self) -> str:
         """Whether a number stands for missing, such as -1 or NaN where the markers say so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal
 
@@ -38,6 +38,7 @@ class Content:
         dtype: of the numbers.
         fields: SQL of what a row holds: one value or code for each column; of a pivoted table `code`,
             `value`.
+        payload: the typed column that holds a payload; None where there is none.
         condition: SQL that a row must meet.
     """
 
@@ -48,6 +49,7 @@ class Content:
     vocabularies: tuple[tuple[str, ...], ...]
     dtype: Dtype
     fields: tuple[str, ...]
+    payload: str | None = None
     condition: str = "true"
 
     @property
@@ -73,7 +75,11 @@ def content_of(
     codes = [
         _code(connection, column, vocabulary) for column, vocabulary in zip(words, vocabularies, strict=True)
     ]
-    return Content(name, reading, raw, reading.numbers, vocabularies, dtype, (*numbers, *codes))
+    content = Content(name, reading, raw, reading.numbers, vocabularies, dtype, (*numbers, *codes))
+    if reading.payload is None:
+        return content
+    payload = raw.find(reading.payload.column, "payload")
+    return replace(content, payload=payload, condition=f"{payload} IS NOT NULL")
 
 
 def _pivoted(
@@ -95,7 +101,7 @@ def _pivoted(
     rows = f"(SELECT * FROM {raw.name} WHERE {condition})"
     dtype = _dtype(known or needs_float64(connection, rows, value, by=code))
     index = _code(connection, code, columns)
-    return Content(name, reading, raw, columns, (), dtype, (index, value), condition)
+    return Content(name, reading, raw, columns, (), dtype, (index, value), condition=condition)
 
 
 def _dtype(is_wide: bool) -> Dtype:

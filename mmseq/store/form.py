@@ -9,6 +9,7 @@ import numpy as np
 
 from mmseq.store.layout import GROUPS, IDS, ORIGINS, SPLITS, STEP_INDEX, STEP_TIME, index_file, row_file
 from mmseq.store.manifest import Manifest, RowsEntry
+from mmseq.store.payload import ENDS, PART
 
 TEXT = "<U"
 
@@ -19,16 +20,19 @@ class Form:
 
     Attributes:
         dtype: as numpy writes it; `<U`: text of any width.
-        shape: of the array.
+        shape: of the array; of a size that nothing tells, None.
     """
 
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
 
     def is_met(self, dtype: str, shape: tuple[int, ...]) -> bool:
         """Whether a file that says so of itself has this form."""
         is_text = self.dtype == TEXT and dtype.startswith(TEXT)
-        return shape == self.shape and (is_text or dtype == self.dtype)
+        fits = len(shape) == len(self.shape) and all(
+            asked in (None, came) for asked, came in zip(self.shape, shape, strict=True)
+        )
+        return fits and (is_text or dtype == self.dtype)
 
     def __str__(self) -> str:
         return f"{self.dtype} {self.shape}"
@@ -64,6 +68,11 @@ def shard_forms(manifest: Manifest, shard: int, n_rows: Mapping[str, int]) -> di
             forms[row_file(name, "values")] = Form(np.dtype(entry.dtype).str, (n, len(entry.numbers)))
         if entry.codes:
             forms[row_file(name, "code")] = Form("<i4", (n, len(entry.codes)))
+        if entry.payload is not None:
+            dtype, shape = np.dtype(entry.payload.dtype).str, entry.payload.shape
+            forms[row_file(name, PART)] = Form(dtype, (None,) if shape is None else (n, *shape))
+            if shape is None:
+                forms[row_file(name, ENDS)] = Form("<i8", (n,))
     return forms
 
 

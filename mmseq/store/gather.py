@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Integer, Shaped
+from jaxtyping import Bool, Float64, Int64, Integer
 
 from mmseq.store.layout import STEP_INDEX, STEP_TIME, index_file, row_file
+from mmseq.store.payload import PART, take_ragged
 from mmseq.store.pick import Place, Shelf
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ class Rows:
         starts: first row of each sample, and the number of rows at the end.
         step: the step of each row, counted over the gathered samples; of a modality without a time,
             the sample; of a label without a time, the sample's last step.
-        arrays: `values` or `code` or both, (row, column).
+        arrays: `values` or `code` or both, (row, column), and `payload`, (row, …) or ragged.
     """
 
     starts: Int64[np.ndarray, "bound"]
     step: Int64[np.ndarray, "row"]
-    arrays: dict[str, Shaped[np.ndarray, "row column"]]
+    arrays: dict[str, Any]
 
     def __len__(self) -> int:
         return len(self.step)
@@ -167,9 +168,15 @@ class _Picker:
             found[i] = first[i] + begin, first[i] + end, first[i] + after, following
         return found[:, 0], found[:, 1], found[:, 2], found[:, 3]
 
-    def _arrays(self, name: str, place: Place) -> dict[str, np.ndarray]:
-        empty = parts_of(self.store.entry(name))
-        return {part: self.take(place, row_file(name, part), like) for part, like in empty.items()}
+    def _arrays(self, name: str, place: Place) -> dict[str, Any]:
+        entry = self.store.entry(name)
+        arrays: dict[str, Any] = {
+            part: self.take(place, row_file(name, part), like) for part, like in parts_of(entry).items()
+        }
+        if entry.payload is not None and entry.payload.shape is None:
+            parts = [(self.store.shard(shard), rows) for shard, rows in place.parts]
+            arrays[PART] = take_ragged(parts, place.order, np.empty(0, entry.payload.dtype), name)
+        return arrays
 
     def take(self, place: Place, file: str, like: np.ndarray) -> np.ndarray:
         return place.take([self.store.shard(shard)[file] for shard, _ in place.parts], like)
@@ -179,10 +186,12 @@ _NO_TIMES, _NO_STEPS = np.empty(0, np.float64), np.empty(0, np.int32)
 
 
 def parts_of(entry: RowsEntry) -> dict[str, np.ndarray]:
-    """By array of a modality or task, its rows, of which there are none."""
+    """By array of a modality or task, its rows, of which there are none; but for a payload of any length."""
     arrays = {}
     if entry.numbers:
         arrays["values"] = np.empty((0, len(entry.numbers)), entry.dtype)
     if entry.codes:
         arrays["code"] = np.empty((0, len(entry.codes)), np.int32)
+    if entry.payload is not None and entry.payload.shape is not None:
+        arrays[PART] = np.empty((0, *entry.payload.shape), entry.payload.dtype)
     return arrays

@@ -107,6 +107,8 @@ def _uses(plan: Plan, source: Source, opened: Mapping[str, Table]) -> dict[str, 
         else:
             mine += [Use(who, column, "number") for column in reading.numbers]
         mine += [Use(who, column, "code") for column in reading.codes]
+        if reading.payload is not None:
+            mine.append(Use(who, reading.payload.column, "payload"))
     if plan.samples is not None:
         if plan.split is not None:
             uses[plan.samples].append(Use("data.split.column", plan.split, "code"))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
-STEP_INDEX = "index.steps.npy"
+STEP_INDEX = "steps.index.npy"
 IDS, GROUPS, SPLITS, ORIGINS = "ids.npy", "groups.npy", "splits.npy", "origins.npy"
 STEP_TIME = "steps.time.npy"
 
@@ -25,7 +25,7 @@ def index_file(name: str) -> str:
 
 @cache
 def row_file(name: str, part: str) -> str:
-    """Part `step`, `values` or `code` of a modality or task, in a shard."""
+    """Part `step`, `values`, `code`, `payload` or `ends` of a modality or task, in a shard."""
     return f"rows.{quote(name, safe='')}.{part}.npy"
 
 

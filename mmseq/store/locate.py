@@ -57,6 +57,12 @@ def rows_of(
     return " and ".join(first_column(connection, query))
 
 
+def row_at(connection: duckdb.DuckDBPyConnection, table: Table, rowid: int) -> str:
+    """`row 3`: where a row of a typed table stands in its source."""
+    found = first_row(connection, f"SELECT mmseq_row FROM ({table.located}) LIMIT 1 OFFSET {rowid}")
+    return "" if found is None else str(found[0])
+
+
 def row_with(connection: duckdb.DuckDBPyConnection, raw: Raw, id: str, column: str, came: str | float) -> str:
     """`row 3`: where a sample's first row stands in which a column is what the store holds of it."""
     value = raw.cells[raw.find(column, "code", "number")].value()

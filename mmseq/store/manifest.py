@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mmseq.bundle import MAX_JSON, parse_json
 from mmseq.disk import digest, digest_file, naming, open_plain, plain_size, write_file
 from mmseq.errors import CheckpointError
+from mmseq.sources import Payload
 from mmseq.store.layout import MANIFEST, MANIFEST_DIGEST
 from mmseq.store.plan import SCHEMA
 
@@ -28,6 +29,34 @@ class File(_Part):
     sha256: str
 
 
+class PayloadEntry(_Part):
+    """What the rows of a modality hold beside numbers and codes.
+
+    Attributes:
+        column: where it came from.
+        dtype: of its elements.
+        shape: of a row's; None: a row of elements, of any number.
+    """
+
+    column: str
+    dtype: Literal["uint8", "int16", "float16", "float32"]
+    shape: list[int] | None
+
+    @model_validator(mode="after")
+    def _has_room(self) -> PayloadEntry:
+        if self.shape is not None and not (1 <= len(self.shape) <= 4 and all(n > 0 for n in self.shape)):
+            raise ValueError("the shape of a payload has one to four sizes above 0")
+        return self
+
+
+def payload_entry(payload: Payload | None) -> PayloadEntry | None:
+    """What a manifest says of a payload."""
+    if payload is None:
+        return None
+    shape = None if payload.shape is None else list(payload.shape)
+    return PayloadEntry.model_validate({"column": payload.column, "dtype": payload.dtype, "shape": shape})
+
+
 class RowsEntry(_Part):
     """A modality or a task.
 
@@ -40,6 +69,7 @@ class RowsEntry(_Part):
         n_rows: rows in the whole store.
         shared_steps: some step has more than one of its rows.
         report: how many rows were read, and how many of them dropped or averaged, and why.
+        payload: text, pixels, sound or vectors; None where there are none.
     """
 
     numbers: list[str]
@@ -50,6 +80,7 @@ class RowsEntry(_Part):
     n_rows: int
     shared_steps: bool
     report: dict[str, int]
+    payload: PayloadEntry | None = None
 
     @property
     def remarks(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ from mmseq.disk import naming
 
 _FACTS = re.compile(
     rb"\{'descr': '([<|][a-zA-Z]\d{1,9})', 'fortran_order': False, "
-    rb"'shape': \((\d{1,18}),(?: ?(\d{1,18}))?\),? ?\} *\n"
+    rb"'shape': \((\d{1,18}(?:, ?\d{1,18}){0,4}),?\),? ?\} *\n"
 )
 HEADER = 128  # bytes; a multiple of 64, so that a memory map of the data is aligned
 
@@ -79,7 +79,7 @@ def read_header(header: bytes) -> tuple[str, tuple[int, ...]]:
     found = _FACTS.fullmatch(header[len(begin) :])
     if found is None or header[: len(begin)] != begin or len(header) != HEADER:
         raise ValueError("its header is not that of a plain array")
-    return found[1].decode(), tuple(int(n) for n in found.groups()[1:] if n is not None)
+    return found[1].decode(), tuple(map(int, found[2].split(b",")))
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:

@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Int64
 
+from mmseq.ragged import ranges, starts_of
+
 Index = Int64[np.ndarray, "_"]
 
 
@@ -79,32 +81,18 @@ class Shelf:
             counts: how many are.
         """
         rows = first - index[self.first_sample]  # now within the shard
-        starts = _starts(counts)
+        starts = starts_of(counts)
         if self.by_shard is None:
-            return Place(counts, starts, self._parts(_ranges(rows, counts, starts), starts), None)
+            return Place(counts, starts, self._parts(ranges(rows, counts, starts), starts), None)
         by = self.by_shard
         sorted_counts = counts[by]
-        placed = _starts(sorted_counts)
-        parts = self._parts(_ranges(rows[by], sorted_counts, placed), placed)
+        placed = starts_of(sorted_counts)
+        parts = self._parts(ranges(rows[by], sorted_counts, placed), placed)
         position = np.empty_like(counts)
         position[by] = placed[:-1]
-        return Place(counts, starts, parts, _ranges(position, counts, starts))
+        return Place(counts, starts, parts, ranges(position, counts, starts))
 
     def _parts(self, rows: Index, starts: Index) -> list[tuple[int, Index]]:
         if len(self.shards) == 1:
             return [(self.shards[0][0], rows)]
         return [(shard, rows[starts[a] : starts[b]]) for shard, a, b in self.shards]
-
-
-def _starts(counts: Index) -> Index:
-    starts = np.empty(len(counts) + 1, np.int64)
-    starts[0] = 0
-    counts.cumsum(out=starts[1:])
-    return starts
-
-
-def _ranges(first: Index, counts: Index, starts: Index) -> Index:
-    """first[0], first[0] + 1, … (counts[0] of them), first[1], …"""
-    ranges = (first - starts[:-1]).repeat(counts)
-    ranges += np.arange(len(ranges))
-    return ranges

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Num, Shaped
+from jaxtyping import Int, Num
 
 from mmseq.store.layout import ABSOLUTE_TIME
 
@@ -17,12 +18,12 @@ class Piece:
 
     Attributes:
         sample: of each row.
-        arrays: by name, one row each: `values` and `code` (row, column), as the store holds them, and
-            `ABSOLUTE_TIME`, where rows have a time.
+        arrays: by name, one row each: `values` and `code` (row, column) and `payload`, as the store holds
+            them, and `ABSOLUTE_TIME`, where rows have a time.
     """
 
     sample: Int[np.ndarray, "row"]
-    arrays: dict[str, Shaped[np.ndarray, "row ..."]]
+    arrays: dict[str, Any]
 
     @property
     def time(self) -> Num[np.ndarray, "row"] | None:

@@ -15,7 +15,7 @@ from mmseq.sources import Reading, Source
 if TYPE_CHECKING:
     from mmseq.config.experiment import Experiment
 
-SCHEMA = 3
+SCHEMA = 4
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}
 _SHORT = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 
@@ -123,4 +123,8 @@ def fingerprint(plan: Plan, source: Source) -> str:
         "missing": list(source.missing),
         "source": source.fingerprint(plan.tables()),
     }
+    if payloads := {who: type(r.payload).__qualname__ for who, r in plan.readings() if r.payload}:
+        from mmseq.store.referenced import digest_referenced
+
+        facts |= {"payloads": payloads, "files": digest_referenced(plan, source)}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]

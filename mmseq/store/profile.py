@@ -47,7 +47,8 @@ def _modality(store: Store, name: str) -> dict[str, Any]:
     events = store.n_events(name)
     columns = store.columns(name)
     missing, n_rows = np.zeros(len(columns), np.int64), 0
-    for chunk in store.chunks(name, np.arange(len(store))):
+    chunks = store.chunks(name, np.arange(len(store))) if store.entry(name).payload is None else ()
+    for chunk in chunks:  # a row without a payload is not there
         for array in chunk.values():
             missing += (np.isnan(array) if array.dtype.kind == "f" else array < 0).sum(0)
             n_rows += len(array)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Integer, Shaped
@@ -26,9 +27,10 @@ from mmseq.store.layout import (
 )
 from mmseq.store.manifest import REMEDY, File, Manifest, RowsEntry, read_manifest
 from mmseq.store.map import check_size, map_npy
+from mmseq.store.payload import PART, ROWS, rows_at_a_time, take_ragged
 from mmseq.store.sound import check_bounds, check_codes, check_manifest, check_shard, check_text
 
-CHUNK_ROWS = 131_072
+CHUNK_ROWS = ROWS
 
 _verified: set[tuple[str, str]] = set()  # shard folder and the digests of its files; once a process
 
@@ -154,7 +156,7 @@ class Store:
         return self._entries[name]
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Number columns of a modality or task; where it has none, its code columns."""
+        """Number columns of a modality or task; where it has none, code columns, or that of its payload."""
         return self._columns[name]
 
     def vocabularies(self, name: str) -> tuple[tuple[str, ...], ...]:
@@ -163,7 +165,7 @@ class Store:
 
     @cached_property
     def _columns(self) -> dict[str, tuple[str, ...]]:
-        return {name: tuple(entry.numbers or entry.codes) for name, entry in self._entries.items()}
+        return {name: tuple(_columns_of(entry)) for name, entry in self._entries.items()}
 
     @cached_property
     def _vocabularies(self) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -217,28 +219,38 @@ class Store:
         """
         return gather_ahead(self, samples, name, window)
 
-    def chunks(self, name: str, samples: Integer[np.ndarray, "member"]) -> Iterator[dict[str, np.ndarray]]:
+    def chunks(self, name: str, samples: Integer[np.ndarray, "member"]) -> Iterator[dict[str, Any]]:
         """The arrays of a modality or task over some samples, in the store's order, a part at a time."""
         samples = np.sort(samples)
         counts = self.n_events(name)[samples]
-        bounds = np.flatnonzero(np.diff(np.cumsum(counts) // CHUNK_ROWS, prepend=0))
-        huge = np.flatnonzero(counts > CHUNK_ROWS)  # each is a part by itself
+        most = self._chunk_rows(name)
+        bounds = np.flatnonzero(np.diff(np.cumsum(counts) // most, prepend=0))
+        huge = np.flatnonzero(counts > most)  # each is a part by itself
         bounds = np.unique(np.concatenate([bounds, huge, huge + 1]))
         for part, rows in zip(np.split(samples, bounds), np.split(counts, bounds), strict=True):
-            if rows.sum() > CHUNK_ROWS and len(part) == 1:
+            if rows.sum() > most and len(part) == 1:
                 yield from self._slices(name, int(part[0]))
             elif len(part):
                 yield gather(self, part, [name], []).events[name].arrays
 
-    def _slices(self, name: str, sample: int) -> Iterator[dict[str, np.ndarray]]:
+    def _slices(self, name: str, sample: int) -> Iterator[dict[str, Any]]:
         """The arrays of one sample, however long, a part at a time."""
         shard = int(self.shard_starts.searchsorted(sample, side="right")) - 1
         index = self.index(index_file(name))
         base = index[self.shard_starts[shard]]
-        files = {part: self.shard(shard)[row_file(name, part)] for part in parts_of(self.entry(name))}
-        for first in range(index[sample] - base, index[sample + 1] - base, CHUNK_ROWS):
-            stop = min(first + CHUNK_ROWS, index[sample + 1] - base)
-            yield {part: np.array(array[first:stop]) for part, array in files.items()}
+        entry, arrays, most = self.entry(name), self.shard(shard), self._chunk_rows(name)
+        files = {part: arrays[row_file(name, part)] for part in parts_of(entry)}
+        for first in range(index[sample] - base, index[sample + 1] - base, most):
+            stop = min(first + most, index[sample + 1] - base)
+            chunk: dict[str, Any] = {part: np.array(array[first:stop]) for part, array in files.items()}
+            if entry.payload is not None and entry.payload.shape is None:
+                like = np.empty(0, entry.payload.dtype)
+                chunk[PART] = take_ragged([(arrays, np.arange(first, stop))], None, like, name)
+            yield chunk
+
+    def _chunk_rows(self, name: str) -> int:
+        payload = self.entry(name).payload
+        return CHUNK_ROWS if payload is None else rows_at_a_time(payload.dtype, payload.shape)
 
     @cached_property
     def shard_starts(self) -> Int64[np.ndarray, "shard"]:
@@ -279,6 +291,11 @@ class Store:
 
     def _beside(self, name: str) -> np.ndarray:
         return map_npy(self.path / name, self.manifest.files[name], self._beside_forms[name], is_new=False)
+
+
+def _columns_of(entry: RowsEntry) -> list[str]:
+    payload = [entry.payload.column] if entry.payload is not None else []
+    return entry.numbers or entry.codes or payload
 
 
 def _check_listed(manifest: Path, files: dict[str, File], forms: dict[str, Form]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmseq.errors import DataError
 from mmseq.sources import Reading
 from mmseq.store.layout import MANIFEST
-from mmseq.store.manifest import Manifest, RowsEntry
+from mmseq.store.manifest import Manifest, RowsEntry, payload_entry
 from mmseq.store.plan import Plan
 from mmseq.store.read import Store
 
@@ -50,6 +50,7 @@ def _rows(
         if reading.numbers or reading.pivot is None:  # else whatever codes there are become columns
             yield from _differing(f"{place}.numbers", list(reading.numbers), entry.numbers)
         yield from _differing(f"{place}.codes", list(reading.codes), entry.codes)
+        yield from _differing(f"{place}.payload", payload_entry(reading.payload), entry.payload)
 
 
 def _differing(what: str, asked: object, came: object) -> Iterator[tuple[str, object, object]]:

@@ -12,6 +12,7 @@ from mmseq.errors import CheckpointError
 from mmseq.store.form import rows_of
 from mmseq.store.layout import STEP_TIME, row_file
 from mmseq.store.manifest import REMEDY, Manifest, RowsEntry
+from mmseq.store.payload import ENDS, PART
 
 Bounds = Int64[np.ndarray, "bound"]
 
@@ -68,10 +69,19 @@ def check_shard(
         if entry.timed:
             file = row_file(name, "step")
             _check_steps(folder / file, arrays[file], bounds, lengths)
+        if entry.payload is not None and entry.payload.shape is None:
+            file = row_file(name, ENDS)
+            _check_ends(folder / file, arrays[file], len(arrays[row_file(name, PART)]))
         if entry.codes:
             file = row_file(name, "code")
             for column, words in enumerate(entry.vocabularies):
                 check_codes(folder / file, arrays[file][:, column], len(words), first=-1)
+
+
+def _check_ends(path: Path, ends: Int64[np.ndarray, "row"], n_elements: int) -> None:
+    bounds = np.concatenate([np.zeros(1, np.int64), ends])
+    if bounds[-1] != n_elements or (bounds[1:] < bounds[:-1]).any():
+        _refuse(path, f"must rise to the {n_elements} elements of its payload; it does not")
 
 
 def _check_times(path: Path, time: Float64[np.ndarray, "step"], starts: Bounds) -> None:

@@ -5,37 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
 from duckdb import DuckDBPyConnection
 from jaxtyping import Int64
 
+from mmseq.sources import BadCell
 from mmseq.store.content import Content
 from mmseq.store.cut import Ranges
 from mmseq.store.layout import ABSOLUTE_TIME, row_file, shard_folder
 from mmseq.store.npy import NpyWriter
+from mmseq.store.payload import PART, ROWS, RaggedWriter, raise_bad_payload, rows_at_a_time
 from mmseq.store.piece import Piece, Queue
 from mmseq.store.pivot import Pivot
 from mmseq.store.window import Window
 
-ROWS = 131_072
-
 
 def write_rows(
     connection: DuckDBPyConnection, content: Content, window: Window, shards: Ranges, root: Path,
-    clock: np.dtype,
+    clock: np.dtype, folder: Path,
 ) -> tuple[Int64[np.ndarray, "sample"], int]:  # fmt: skip
     """Writes the arrays of a modality or task, and its times for the timeline to be made of.
 
     Args:
         clock: dtype of all times: int64 nanoseconds, or float64 numbers.
+        folder: that paths in cells are relative to.
 
     Returns:
         the rows of each sample, and how many cells of a pivoted table are means of several values.
     """
     counts = np.zeros(shards[-1][1] if shards else 0, np.int64)
-    pieces, pivot = _pieces(connection, content, window), Pivot(len(content.numbers), content.dtype)
+    pieces, pivot = _pieces(connection, content, window, folder), Pivot(len(content.numbers), content.dtype)
     queue = Queue(pieces if content.reading.pivot is None else pivot.pieces(pieces))
     for shard, (_, stop) in enumerate(shards):
         with ExitStack() as stack:
@@ -53,7 +55,9 @@ def _count(piece: Piece, counts: Int64[np.ndarray, "sample"]) -> None:
     counts[first : first + len(some)] += some
 
 
-def _writers(content: Content, clock: np.dtype, folder: Path, stack: ExitStack) -> dict[str, NpyWriter]:
+def _writers(
+    content: Content, clock: np.dtype, folder: Path, stack: ExitStack
+) -> dict[str, NpyWriter | RaggedWriter]:
     parts: dict[str, tuple[str | np.dtype, tuple[int, ...]]] = {}
     if content.numbers:
         parts["values"] = (content.dtype, (len(content.numbers),))
@@ -61,30 +65,51 @@ def _writers(content: Content, clock: np.dtype, folder: Path, stack: ExitStack) 
         parts["code"] = ("int32", (len(content.vocabularies),))
     if content.time is not None:
         parts[ABSOLUTE_TIME] = (clock, ())
-    return {
+    payload, writers = content.reading.payload, dict[str, NpyWriter | RaggedWriter]()
+    if payload is not None and payload.shape is not None:
+        parts[PART] = (payload.dtype, payload.shape)
+    elif payload is not None:
+        writers[PART] = RaggedWriter(folder, content.name, payload.dtype, stack)
+    return writers | {
         part: stack.enter_context(NpyWriter(folder / row_file(content.name, part), dtype, row))
         for part, (dtype, row) in parts.items()
     }
 
 
-def _pieces(connection: DuckDBPyConnection, content: Content, window: Window) -> Iterator[Piece]:
+def _pieces(
+    connection: DuckDBPyConnection, content: Content, window: Window, folder: Path
+) -> Iterator[Piece]:
     n_numbers, is_pivot = len(content.numbers), content.reading.pivot is not None
     fields = [f"{field} AS f{i}" for i, field in enumerate(content.fields)]
     times = [] if content.time is None else [f"{content.time} AS time"]
+    payload, n_rows = content.reading.payload, ROWS
+    if payload is not None:
+        fields += [f"{content.payload} AS payload", f"{content.raw.name}.rowid AS place"]
+        n_rows = rows_at_a_time(payload.dtype, payload.shape)
     order = ", ".join(["sample", *(["time"] if times else []), f"{content.raw.name}.rowid"])
     query = (
         f"SELECT {', '.join(['sample', *times, *fields])} {window.rows(content)} "
         f"AND {window.inside(content)} ORDER BY {order}"
     )
-    for batch in connection.sql(query).to_arrow_reader(ROWS):  # streams; execute() would hold all rows
-        columns = [_numpy(column) for column in batch.columns]
-        payload = columns[1 + len(times) :]
-        arrays = {ABSOLUTE_TIME: columns[1]} if times else {}
+    reader = connection.sql(query).to_arrow_reader(n_rows)  # streams; execute() would hold all rows
+    for batch in reader:
+        raw, arrays = batch.columns, dict[str, Any]()
+        if payload is not None:
+            *raw, cells, place = raw
+            try:
+                arrays[PART] = payload.read(cells, folder)
+            except BadCell as bad:
+                reader.close()  # an open one would block the connection
+                raise_bad_payload(connection, content, place[bad.row].as_py(), bad)
+        columns = [_numpy(column) for column in raw]
+        row = columns[1 + len(times) :]
+        if times:
+            arrays[ABSOLUTE_TIME] = columns[1]
         if is_pivot:
-            arrays |= {"code": payload[0], "value": payload[1]}
+            arrays |= {"code": row[0], "value": row[1]}
         else:
-            arrays["values"] = _stacked(payload[:n_numbers], content.dtype, len(batch))
-            arrays["code"] = _stacked(payload[n_numbers:], "int32", len(batch))
+            arrays["values"] = _stacked(row[:n_numbers], content.dtype, len(batch))
+            arrays["code"] = _stacked(row[n_numbers:], "int32", len(batch))
         yield Piece(columns[0], arrays)
 
 

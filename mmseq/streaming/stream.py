@@ -15,11 +15,12 @@ from mmseq.batch import Batch, Events, Timeline
 from mmseq.bundle import dump_json, read_folder, write_folder
 from mmseq.errors import CheckpointError, DataError
 from mmseq.inference.predict import decode, table_of
+from mmseq.modalities.payload import PayloadModality
 from mmseq.model import Model
 from mmseq.registry import did_you_mean
 from mmseq.streaming.clock import LiveClock
 from mmseq.streaming.slots import Slots
-from mmseq.streaming.waiting import Waiting, plain_cells, several
+from mmseq.streaming.waiting import Waiting, plain_cells
 from mmseq.tensors import dump_tensors, parse_tensors
 from mmseq.words import word_of
 
@@ -56,8 +57,6 @@ class Stream:
         self.unknown: Counter[str] = Counter()
         self._modalities = dict(model.modalities.items())
         self._names = list(self._modalities)
-        specs = model.facts.modalities
-        self._columns = {name: len(getattr(specs[name], "columns", "?")) for name in self._names}
         self._timed = [name for name in self._names if name not in model.static]
 
     def __len__(self) -> int:
@@ -161,20 +160,25 @@ class Stream:
                 f"sample {id!r}: a push is a step, and needs a value of {' or '.join(self._timed)}; none came"
             )
         if self._markers:
-            values = self._without_markers(values)
-        events = {name: several(value, self._columns[name]) for name, value in values.items()}
+            values = {name: self._without_markers(value, name) for name, value in values.items()}
+        events = {name: self._modalities[name].several(value) for name, value in values.items()}
         for name in self.model.static & events.keys():
             if len(events[name]) > 1:
                 came = f"{len(events[name])} came"
                 raise DataError(f"sample {id!r}, {name}: a static modality has one value; {came}; keep one")
         return events
 
-    def _without_markers(self, values: Any) -> Any:
-        """None for what the source says stands for missing, such as -999, be it a number or a word."""
+    def _without_markers(self, values: Any, name: str) -> Any:
+        """None for what the source says stands for missing, such as -999, be it a number or a word.
+
+        Within a payload nothing does.
+        """
         if isinstance(values, Mapping):
-            return {name: self._without_markers(value) for name, value in values.items()}
+            return {column: self._without_markers(value, name) for column, value in values.items()}
+        if isinstance(self._modalities[name], PayloadModality) and not isinstance(values, str):
+            return values
         if isinstance(values, (list, tuple, np.ndarray)):
-            return [self._without_markers(value) for value in values]
+            return [self._without_markers(value, name) for value in values]
         return None if word_of(values) in self._markers else values
 
     def _next_step(self, old: Waiting | None, new: Waiting) -> tuple[Waiting | None, Waiting | None]:

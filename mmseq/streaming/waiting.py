@@ -25,13 +25,6 @@ class Waiting:
     values: dict[str, list[Any]]
 
 
-def several(value: Any, n_columns: int) -> list[Any]:
-    """The events of one push: a list of dicts or lists, or of one-column values, is several."""
-    if isinstance(value, list) and (n_columns == 1 or all(isinstance(one, (Mapping, list)) for one in value)):
-        return value
-    return [value]
-
-
 def plain_cells(values: Any) -> Any:
     """Raw values as JSON can hold them, the same numbers and words."""
     if isinstance(values, Mapping):

@@ -14,13 +14,15 @@ from torch import Tensor
 from mmseq.batch import Events, Timeline
 from mmseq.errors import PluginError
 from mmseq.modalities import Arrays, Modality, ModalityConfig, Stored, modalities
-from mmseq.sources import Reading
+from mmseq.ragged import Ragged
+from mmseq.sources import Payload, Reading
 from mmseq.testing.build import LENGTHS, random_timeline
 from mmseq.testing.configs import built
 from mmseq.testing.contract import NoExample
 
 COLUMNS = ("a", "b", "c")
 WORDS = ("oak", "elm", "ash", "fir", "yew")
+SHAPE = (2, 3)
 NEW = "new"  # a word that no training split has
 TIME_SCALE = 0.7
 
@@ -35,12 +37,14 @@ def example_config(kind: str, *, static: bool = False, **options: Any) -> Modali
         names["columns"] = list(COLUMNS)
     elif "column" in fields:
         names["column"] = COLUMNS[0]
+    if "shape" in fields:
+        names["shape"] = list(SHAPE)
     return cast(ModalityConfig, built(modalities, kind, names | options))
 
 
 def random_arrays(
     reading: Reading, n_events: int, rng: np.random.Generator, n_words: int = len(WORDS)
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Cells as a store would hold them; a third is missing, and all of every tenth event.
 
     Args:
@@ -49,18 +53,33 @@ def random_arrays(
         rng: draws them.
         n_words: codes are below it.
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     if reading.numbers or reading.pivot:
         values = rng.normal(3, 2, (n_events, len(columns_of(reading)))).astype(np.float32)
         arrays["values"] = np.where(_missing(values.shape, rng), np.float32(np.nan), values)
     if reading.codes:
         code = rng.integers(0, n_words, (n_events, len(reading.codes))).astype(np.int32)
         arrays["code"] = np.where(_missing(code.shape, rng), np.int32(-1), code)
+    if reading.payload is not None:
+        arrays["payload"] = _random_payload(reading.payload, n_events, rng)
     return arrays
 
 
+def _random_payload(payload: Payload, n_events: int, rng: np.random.Generator) -> np.ndarray | Ragged:
+    """Numbers of the payload's kind; of uint8 in rows of any length, words with spaces between them."""
+    if payload.shape is not None:
+        numbers = rng.normal(100, 20, (n_events, *payload.shape))
+        return numbers.astype(payload.dtype)
+    if payload.dtype != "uint8":
+        return Ragged.of([rng.normal(size=n) for n in rng.integers(0, 9, n_events)], payload.dtype)
+    texts = [" ".join(rng.choice([*WORDS, "äöü"], n)) for n in rng.integers(1, 6, n_events)]
+    return Ragged.of([np.frombuffer(text.encode(), np.uint8) for text in texts], "uint8")
+
+
 def columns_of(reading: Reading) -> tuple[str, ...]:
-    """Number columns, or else code columns; of a long table that names none, made-up codes."""
+    """Number columns, code columns or that of a payload; of a long table that names none, made-up codes."""
+    if reading.payload is not None:
+        return (reading.payload.column,)
     return reading.numbers or (COLUMNS if reading.pivot else reading.codes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,8 +88,11 @@ def _check_parse(trial: ModalityTrial) -> None:
         require(good, trial.modality, rule, f"`{name}` is another", "make `parse` and `events` agree")
 
 
-def _cells(trial: ModalityTrial) -> list[list[float | str | None]]:
+def _cells(trial: ModalityTrial) -> list[list[Any]]:
     """The trial's rows as a program has them; None where a cell is missing."""
+    if trial.reading.payload is not None:
+        is_text = trial.reading.payload.shape is None and trial.reading.payload.dtype == "uint8"
+        return [[bytes(row).decode() if is_text else row] for row in trial.arrays["payload"]]
     if trial.reading.codes:
         words = (*WORDS, NEW)
         return [[None if c < 0 else words[c] for c in row] for row in trial.arrays["code"].tolist()]

@@ -39,10 +39,9 @@ def _check_future(trial: ModalityTrial) -> None:
     place = torch.arange(trial.timeline.n_steps) - trial.timeline.starts[trial.timeline.sample]
     halfway = (trial.timeline.lengths // 2)[trial.timeline.sample]
     late = (place >= halfway)[trial.step].numpy()
-    n_late = int(late.sum())
-    changed = {name: value.copy() for name, value in trial.arrays.items()}
-    for name, value in trial.arrays.items():
-        changed[name][late] = np.roll(value[late], n_late // 2, axis=0)
+    rows = np.arange(len(late))
+    rows[late] = np.roll(rows[late], int(late.sum()) // 2)
+    changed = {name: value[rows] for name, value in trial.arrays.items()}
     after, _ = trial.run(trial.make(trial.step, changed), trial.timeline)
     good = all(torch.equal(after[name][~late], value[~late]) for name, value in before.items())
     rule, remedy = "an event depends on no later step", "fill from earlier events only"

@@ -13,6 +13,7 @@ ARRAYS = {
     "numbers": np.arange(6, dtype=np.float64),
     "rows": np.arange(6, dtype=np.float32).reshape(3, 2),
     "none": np.zeros((0, 4), np.int32),
+    "images": np.arange(120, dtype=np.uint8).reshape(1, 4, 5, 3, 2),
     "text": np.array(["a", "ünïcode", ""]),
     "no text": np.array([], dtype="<U5"),
 }
@@ -27,7 +28,7 @@ def test_there_and_back(tmp_path: Path, name: str) -> None:
     assert read_header(header) == (array.dtype.str, array.shape)
 
 
-@pytest.mark.parametrize("name", ["numbers", "rows", "none", "text"])
+@pytest.mark.parametrize("name", ["numbers", "rows", "none", "images", "text"])
 def test_headers_of_numpy(tmp_path: Path, name: str) -> None:
     """What another program writes with numpy is read."""
     array = ARRAYS[name]
@@ -55,7 +56,7 @@ def test_rows_of_another_shape(tmp_path: Path) -> None:
         "{'descr': '<f8', 'fortran_order': True, 'shape': (1,), }",
         "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
         "{'descr': '<f8', 'fortran_order': False, 'shape': (), }",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2, 3), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2, 3, 4, 5, 6), }",
         "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
         "__import__('os').getcwd()",
         "",

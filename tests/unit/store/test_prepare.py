@@ -56,8 +56,8 @@ def test_a_store_of_an_older_schema_is_not_read(tmp_path: Path, monkeypatch: pyt
             then.setattr(f"mmseq.store.{module}.SCHEMA", 2)
         old = prepare(PLAN, source, folder)
     new = prepare(PLAN, source, folder)
-    assert (new.path != old.path, new.manifest.schema_version) == (True, 3)
-    with pytest.raises(CheckpointError, match="a store of schema 3 can be read; 2 came"):
+    assert (new.path != old.path, new.manifest.schema_version) == (True, 4)
+    with pytest.raises(CheckpointError, match="a store of schema 4 can be read; 2 came"):
         Store.open(old.path)
 
 

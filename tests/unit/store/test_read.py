@@ -61,10 +61,10 @@ def test_truncated_and_missing_files(build: Build, tmp_path: Path) -> None:
 def test_other_schema(build: Build) -> None:
     store = build()
     manifest = store.path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 3', '"schema_version": 99'))
+    manifest.write_text(manifest.read_text().replace('"schema_version": 4', '"schema_version": 99'))
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     (store.path / "manifest.sha256").write_text(f"{digest}  manifest.json\n")
-    with pytest.raises(CheckpointError, match="a store of schema 3 can be read; 99 came"):
+    with pytest.raises(CheckpointError, match="a store of schema 4 can be read; 99 came"):
         Store.open(store.path)
 
 

@@ -37,7 +37,7 @@ def ready(tmp_path: Path) -> Path:
     root = tmp_path / "ready"
     (root / "shard-00000").mkdir(parents=True)
     beside = {
-        "ids": np.array(["a", "b"]), "index.steps": np.array([0, 2, 3]), "index.labs": np.array([0, 1, 3]),
+        "ids": np.array(["a", "b"]), "steps.index": np.array([0, 2, 3]), "index.labs": np.array([0, 1, 3]),
         "index.ward": np.array([0, 1, 2]), "index.y": np.array([0, 1, 1]),
     }  # fmt: skip
     arrays = {

@@ -1,0 +1,54 @@
+"""What modalities share whose events are one payload each: text, an image, sound, a vector."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmseq.batch import Events, Timeline
+from mmseq.errors import DataError
+from mmseq.modalities import Arrays, Modality, cells_of
+from mmseq.sources import Payload
+from mmseq.state import State
+
+
+class PayloadModality(Modality):
+    """An event is one payload; a row or raw value without one is no event. It remembers nothing.
+
+    A subclass sets `payload`, and writes `make` and `ready`.
+
+    Attributes:
+        payload: how raw values are read, as they were for training.
+    """
+
+    payload: Payload
+
+    @abstractmethod
+    def make(self, step: Tensor, payload: Any) -> Events:
+        """What the store holds of some events, an array (event, …) or `Ragged`, → raw event tensors."""
+
+    @abstractmethod
+    def ready(self, events: Any) -> Events:
+        """Raw events → normalised ones, in the model's dtype."""
+
+    def events(self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]) -> Events:
+        return self.make(step, arrays["payload"])
+
+    def parse(self, step: Tensor, values: Sequence[Any]) -> Events:
+        cells = [cells_of(v, self.spec.columns)[0] if isinstance(v, Mapping) else v for v in values]
+        there = [i for i, cell in enumerate(cells) if cell is not None]
+        rows = []
+        for i in there:
+            try:
+                rows.append(self.payload.value(cells[i], Path()))
+            except (ValueError, OSError) as error:
+                raise DataError(f"{error}; correct it") from error
+        return self.make(step[torch.tensor(there, dtype=torch.int64)], self.payload.join(rows))
+
+    def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> tuple[Events, State]:
+        return self.ready(events), {}
