@@ -92,7 +92,7 @@ def finish(root: Path, parts: list[Part]) -> None:
     }
     digests = [file["sha256"] for part in parts for file in part.files.values()]
     manifest = {
-        "schema_version": 3,
+        "schema_version": 4,
         "fingerprint": hashlib.sha256("".join(digests).encode()).hexdigest()[:24],  # changes with the data
         "plan": {"resolution": None, "anchor": None},  # how clocks were merged: as the configuration says
         "clock": "number",

@@ -62,11 +62,13 @@ def example(model: type[BaseModel]) -> dict[str, Any]:
         part = schema["properties"][field]
         if "$ref" in part:
             part = schema["$defs"][part["$ref"].rpartition("/")[2]]
-        made[field] = part.get("const", _VALUES.get(part.get("type", "")))
+        kind = part.get("type", "")
+        value = [_VALUES.get(part["items"].get("type", ""))] if kind == "array" else _VALUES.get(kind)
+        made[field] = part.get("const", value)
     return made
 
 
-_VALUES: dict[str, Any] = {"string": "word", "integer": 3, "number": 0.5, "array": ["word"], "boolean": True}
+_VALUES: dict[str, Any] = {"string": "word", "integer": 3, "number": 0.5, "boolean": True}
 
 ONE_OF_MANY = [{}, {"columns": ["word"]}, {"column": "word"}]
 

@@ -11,6 +11,9 @@ import pytest
 from mmseq.config.errors import ConfigProblems
 from mmseq.config.load import load_config
 from mmseq.errors import ConfigError
+from mmseq.modalities import modalities
+
+KINDS = ", ".join(modalities.kinds())
 
 
 def problems(path: Path, *overrides: str) -> list[str]:
@@ -115,21 +118,20 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "kind: numeric",
             "kind: numerc",
             "numerc",
-            "modalities.flights.kind: unknown kind 'numerc'; known: category, numeric; did you mean "
-            "'numeric'?",
+            f"modalities.flights.kind: unknown kind 'numerc'; known: {KINDS}; did you mean 'numeric'?",
         ),
         (
             "kind: numeric",
             "kind: hologram",
             "hologram",
-            "modalities.flights.kind: unknown kind 'hologram'; known: category, numeric; "
+            f"modalities.flights.kind: unknown kind 'hologram'; known: {KINDS}; "
             "install the package that offers it, or name its file under `plugins:` or by --plugin",
         ),
         (
             "kind: numeric, ",
             "",
             "{table: flights.csv, time: minute, columns",
-            "modalities.flights: needs `kind`, one of category, numeric",
+            f"modalities.flights: needs `kind`, one of {KINDS}",
         ),
         (
             "{kind: uncertainty}",
