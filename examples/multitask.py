@@ -3,9 +3,9 @@
 Reads like a notebook: samples from pandas, a configuration as a dict, a loop over task sets, a picture. It
 needs pandas, and matplotlib (`pip install mmseq[plots]`).
 
-A pump wears out. Its vibration is measured now and then, events such as restarts have a clock of their own,
-and of the pumps to learn from only one in five was inspected: has the label that counts, whether the bearing is
-worn. How many days the pump lasted is known of most, and what is measured next needs no label at all.
+A pump wears out. Its vibration is measured now and then, and events such as restarts have a clock of their
+own. Of the pumps to learn from only one in five was inspected, and has the label that counts: whether the
+bearing is worn. How many days a pump lasted is known of most, and what is measured next needs no label.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ from pydantic import Field
 from torch import Tensor
 
 from mmseq.batch import Target
-from mmseq.heads import heads
-from mmseq.heads.multilabel import MultilabelConfig, MultilabelHead, MultilabelSpec
+from mmseq.heads import ColumnsConfig, heads
+from mmseq.heads.multilabel import MultilabelHead, MultilabelSpec
 
 
-class FocalConfig(MultilabelConfig):
+class FocalConfig(ColumnsConfig):
     kind: Literal["focal"]
     gamma: float = Field(2.0, ge=1, description="how fast easy labels lose weight")
 

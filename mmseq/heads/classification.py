@@ -17,15 +17,20 @@ from mmseq.batch import Target
 from mmseq.heads import ColumnConfig, Encoded, Head, Labels, Spec, heads
 from mmseq.heads.drawing import draw_class
 from mmseq.heads.labels import natural_order
-from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
+from mmseq.heads.long_tail import GROUPS, ClassWeights, Weighting, class_weights, focal_factor, groups_of
+from mmseq.heads.metrics import Accuracy, Average, MacroF1, MacroRecall, rankings
 from mmseq.random import Draws
 from mmseq.sources import Reading
 
 
-class ClassificationConfig(ColumnConfig):
+class ClassificationConfig(ClassWeights, ColumnConfig):
     kind: Literal["classification"]
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of the target's probability that is spread over all classes"
+    )
+    focal: float = Field(0.0, ge=0, description="γ of the focal loss: how fast easy labels lose weight")
+    adjust: float = Field(
+        0.0, ge=0, description="τ of logit adjustment: 1 learns to rank classes as if all were as common"
     )
 
 
@@ -45,20 +50,41 @@ class ClassSpec(Spec):
 class ClassificationHead(Head):
     """Softmax cross-entropy; of two classes, one logit and binary cross-entropy.
 
-    With smoothing ε the target is (1 − ε)·onehot(y) + ε/classes.
-    Source: Szegedy et al. 2016, "Rethinking the Inception architecture", section 7.
+    With smoothing ε the target is (1 − ε)·onehot(y) + ε/classes (Szegedy et al. 2016, "Rethinking the
+    Inception architecture", section 7). `weights` and `focal`: see `mmseq.heads.long_tail`; the focal factor
+    multiplies the whole of it. With `adjust` τ the loss takes the logits z + τ·log π, π being the classes'
+    shares in the training split, and predictions take z: with τ = 1 they minimise the error averaged over
+    classes (Menon et al. 2021, "Long-tail learning via logit adjustment", equation 10).
 
     Metrics: `accuracy`, `f1_macro`, `auroc` and `auprc` (each class against the rest, and their mean
     over classes that occur; of two classes, the positive one; of more than 64 classes, neither), `nll`
-    (mean −log p of the true class).
+    (mean −log p of the true class). Where one class of three or more has ten times the labels of
+    another, also `recall_head`, `recall_middle` and `recall_tail`: mean recall of the most common third of
+    the classes, and so on.
     """
 
     Spec = ClassSpec
 
-    def __init__(self, spec: ClassSpec, hidden: int, *, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        spec: ClassSpec,
+        hidden: int,
+        *,
+        label_smoothing: float = 0.0,
+        focal: float = 0.0,
+        adjust: float = 0.0,
+        weights: Weighting = "none",
+        beta: float = 0.999,
+    ) -> None:
         super().__init__()
         self.spec = spec
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.focal, self.adjust = label_smoothing, focal, adjust
+        self.groups = groups_of(spec.counts) if max(spec.counts) >= 10 * min(spec.counts) else {}
+        of_class = None
+        if weights != "none":
+            found = class_weights(np.array(spec.counts, np.float64), weights, beta)
+            of_class = torch.tensor(found, dtype=torch.get_default_dtype())
+        self.register_buffer("of_class", of_class, persistent=False)
         self._names = np.array(spec.classes, dtype=object)
         self.is_binary = len(spec.classes) == 2
         self._lookup: tuple[tuple[str, ...], np.ndarray] | None = None
@@ -67,9 +93,10 @@ class ClassificationHead(Head):
         self.register_buffer("prior", (share / share.sum()).to(torch.get_default_dtype()), persistent=False)
         self.linear = nn.Linear(hidden, 1 if self.is_binary else len(spec.classes))
         with torch.no_grad():
-            self.linear.bias.copy_(self._logits(self.prior[None])[0])
+            self.linear.bias.copy_((1 - adjust) * self._logits(self.prior[None])[0])
 
     prior: Tensor
+    of_class: Tensor | None
 
     @classmethod
     def reading(cls, config: ClassificationConfig) -> Reading:
@@ -108,13 +135,25 @@ class ClassificationHead(Head):
         return self.linear(hidden)
 
     def loss(self, parameters: Float[Tensor, "label parameter"], target: Target) -> Float[Tensor, "label"]:
+        if self.adjust:
+            parameters = parameters + self.adjust * self._logits(self.prior[None].to(parameters))
+        loss = self._cross_entropy(parameters, target.value, self.label_smoothing)
+        if self.focal:
+            plain = self._cross_entropy(parameters, target.value, 0.0) if self.label_smoothing else loss
+            loss = loss * focal_factor(plain, self.focal)
+        return loss
+
+    def _cross_entropy(
+        self, parameters: Float[Tensor, "label parameter"], value: Tensor, smoothing: float
+    ) -> Float[Tensor, "label"]:
         if not self.is_binary:
-            return F.cross_entropy(
-                parameters, target.value, reduction="none", label_smoothing=self.label_smoothing
-            )
-        positive = target.value.to(parameters.dtype)
-        smooth = positive * (1 - self.label_smoothing) + self.label_smoothing / 2
+            return F.cross_entropy(parameters, value, reduction="none", label_smoothing=smoothing)
+        smooth = value.to(parameters.dtype) * (1 - smoothing) + smoothing / 2
         return F.binary_cross_entropy_with_logits(parameters[:, 0], smooth, reduction="none")
+
+    def weights(self, target: Target) -> Float[Tensor, "label"]:
+        weight = super().weights(target)
+        return weight if self.of_class is None else weight * self.of_class[target.value].to(weight)
 
     def log_probability(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query class"]:
         """log p of each class."""
@@ -161,11 +200,13 @@ class ClassificationHead(Head):
             "f1_macro": MacroF1(len(self.spec.classes)),
             **rankings(ranked),
             "nll": Average(),
+            **{f"recall_{name}": MacroRecall(len(group)) for name, group in self.groups.items()},
         }
 
     @classmethod
     def metric_names(cls, config: ClassificationConfig) -> tuple[str, ...]:
-        return "accuracy", "f1_macro", "auroc", "auprc", "nll"
+        groups = (f"recall_{name}" for name in GROUPS)
+        return "accuracy", "f1_macro", "auroc", "auprc", "nll", *groups
 
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
@@ -180,6 +221,8 @@ class ClassificationHead(Head):
         for name in metrics.keys() & {"auroc", "auprc"}:
             metrics[name].update(log_p.exp()[:, ranked], truth[:, ranked])
         metrics["nll"].update(-log_p.gather(1, target.value[:, None]))
+        for name, group in self.groups.items():
+            metrics[f"recall_{name}"].update(predicted[:, group], truth[:, group])
 
 
 def _list(names: list[str]) -> str:

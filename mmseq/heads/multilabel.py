@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import Metric
@@ -16,13 +17,21 @@ from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
 from mmseq.heads.drawing import draw_set
 from mmseq.heads.labels import encode_numbers
+from mmseq.heads.long_tail import GROUPS, ClassWeights, Weighting, asymmetric, class_weights, groups_of
 from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
 from mmseq.random import Draws
 from mmseq.sources import Reading
 
 
-class MultilabelConfig(ColumnsConfig):
+class MultilabelConfig(ClassWeights, ColumnsConfig):
     kind: Literal["multilabel"]
+    focal: float = Field(0.0, ge=0, description="γ of the focal loss: how fast easy labels lose weight")
+    focal_negative: float | None = Field(
+        None, ge=0, description="γ of false labels alone, as of the asymmetric loss; null: as `focal`"
+    )
+    margin: float = Field(
+        0.0, ge=0, lt=1, description="a false label of lower probability than this costs nothing"
+    )
 
 
 class MultilabelSpec(Spec):
@@ -31,27 +40,53 @@ class MultilabelSpec(Spec):
     Attributes:
         columns: names of the labels.
         rates: share of the training split's labels that are 1.
+        counts: of each, how many labels are 0 and 1; None where nobody counted.
     """
 
     columns: list[str]
     rates: list[float]
+    counts: list[tuple[int, int]] | None = None
 
 
 @heads.register(MultilabelConfig)
 class MultilabelHead(Head):
     """One logit and binary cross-entropy a label, each masked where it is missing.
 
+    `focal`, `focal_negative` and `margin` make it the focal or the asymmetric loss, `weights` weighs both
+    answers of a label by how rare each is: see `mmseq.heads.long_tail`.
+
     Metrics: `f1_macro` (mean over labels of the F1 of "yes" at p ≥ 0.5), `accuracy` (of all cells),
     `auroc` and `auprc` (mean over labels of which both answers occur; of more than 64 labels,
     neither), `nll` (mean −log p a cell), `joint_nll` (−log p of all observed labels of a row together,
-    which is their sum; mean over rows).
+    which is their sum; mean over rows). Where one label of three or more is true ten times as often
+    as another, also `f1_head`, `f1_middle` and `f1_tail`: of the third of the labels that is true most
+    often, and so on.
     """
 
     Spec = MultilabelSpec
 
-    def __init__(self, spec: MultilabelSpec, hidden: int) -> None:
+    def __init__(
+        self,
+        spec: MultilabelSpec,
+        hidden: int,
+        *,
+        focal: float = 0.0,
+        focal_negative: float | None = None,
+        margin: float = 0.0,
+        weights: Weighting = "none",
+        beta: float = 0.999,
+    ) -> None:
         super().__init__()
         self.spec = spec
+        self.focal, self.margin = focal, margin
+        self.focal_negative = focal if focal_negative is None else focal_negative
+        true = [yes for _, yes in spec.counts or []]
+        self.groups = groups_of(true) if true and max(true) >= 10 * min(true) else {}
+        of_answer = None
+        if weights != "none" and spec.counts is not None:
+            found = [class_weights(np.array(pair, np.float64), weights, beta) for pair in spec.counts]
+            of_answer = torch.tensor(np.stack(found), dtype=torch.get_default_dtype())
+        self.register_buffer("of_answer", of_answer, persistent=False)
         # What never occurred is rare, not impossible: its logit must be finite.
         rates = torch.tensor(spec.rates, dtype=torch.float64).clamp(1e-5, 1 - 1e-5)
         self.register_buffer("rates", rates.to(torch.get_default_dtype()), persistent=False)
@@ -60,13 +95,14 @@ class MultilabelHead(Head):
             self.linear.bias.copy_(rates.logit())
 
     rates: Tensor
+    of_answer: Tensor | None
 
     @classmethod
-    def reading(cls, config: MultilabelConfig) -> Reading:
+    def reading(cls, config: ColumnsConfig) -> Reading:
         return Reading(config.table, config.time, numbers=config.names)
 
     @classmethod
-    def fit(cls, config: MultilabelConfig, facts: Labels) -> MultilabelSpec:
+    def fit(cls, config: ColumnsConfig, facts: Labels) -> MultilabelSpec:
         _check_binary(facts)
         counts = (~np.isnan(facts.values)).sum(0)
         for name, count in zip(facts.columns, counts, strict=True):
@@ -74,7 +110,9 @@ class MultilabelHead(Head):
                 raise facts.error("has no label in the training split", name)
         # Laplace's rule of succession keeps the rate off 0 and 1.
         rates = (np.nansum(facts.values, 0) + 1) / (counts + 2)
-        return MultilabelSpec(columns=list(facts.columns), rates=rates.tolist())
+        true = np.nansum(facts.values, 0).astype(int)
+        pairs = list(zip((counts - true).tolist(), true.tolist(), strict=True))
+        return MultilabelSpec(columns=list(facts.columns), rates=rates.tolist(), counts=pairs)
 
     def encode(self, labels: Labels) -> Encoded:
         _check_binary(labels)
@@ -87,7 +125,18 @@ class MultilabelHead(Head):
         self, parameters: Float[Tensor, "label parameter"], target: Target
     ) -> Float[Tensor, "label column"]:
         truth = target.value.to(parameters.dtype)
-        return F.binary_cross_entropy_with_logits(parameters, truth, reduction="none")
+        if not (self.focal or self.focal_negative or self.margin):
+            return F.binary_cross_entropy_with_logits(parameters, truth, reduction="none")
+        return asymmetric(
+            parameters, truth, positive=self.focal, negative=self.focal_negative, margin=self.margin
+        )
+
+    def weights(self, target: Target) -> Float[Tensor, "label column"]:
+        weight = super().weights(target)
+        if self.of_answer is None:
+            return weight
+        no, yes = self.of_answer.to(weight).T
+        return weight * torch.where(target.value > 0.5, yes, no)
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         probability = parameters.sigmoid().cpu().numpy()
@@ -126,11 +175,20 @@ class MultilabelHead(Head):
             **rankings(n_labels),
             "nll": Average(n_labels),
             "joint_nll": Average(),
+            **{f"f1_{name}": MacroF1(len(group)) for name, group in self.groups.items()},
         }
 
     @classmethod
-    def metric_names(cls, config: MultilabelConfig) -> tuple[str, ...]:
-        return "f1_macro", "accuracy", "auroc", "auprc", "nll", "joint_nll"
+    def metric_names(cls, config: ColumnsConfig) -> tuple[str, ...]:
+        return (
+            "f1_macro",
+            "accuracy",
+            "auroc",
+            "auprc",
+            "nll",
+            "joint_nll",
+            *(f"f1_{name}" for name in GROUPS),
+        )
 
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
@@ -141,7 +199,10 @@ class MultilabelHead(Head):
         metrics["accuracy"].update(predicted == truth, target.observed)
         for name in metrics.keys() & {"auroc", "auprc"}:
             metrics[name].update(probability, truth, target.observed)
-        loss = self.loss(parameters, target)
+        for name, group in self.groups.items():
+            observed = None if target.observed is None else target.observed[:, group]
+            metrics[f"f1_{name}"].update(predicted[:, group], truth[:, group], observed)
+        loss = F.binary_cross_entropy_with_logits(parameters, truth.to(parameters), reduction="none")
         metrics["nll"].update(loss, target.observed)
         together = loss if target.observed is None else torch.where(target.observed, loss, 0)
         metrics["joint_nll"].update(together.sum(1, keepdim=True))

@@ -72,8 +72,8 @@ class IgnoresLabelWeight(MultilabelHead):
 
 
 class HasIdleParameter(MultilabelHead):
-    def __init__(self, spec: Any, hidden: int) -> None:
-        super().__init__(spec, hidden)
+    def __init__(self, spec: Any, hidden: int, **options: Any) -> None:
+        super().__init__(spec, hidden, **options)
         self.idle = nn.Parameter(torch.ones(3))
 
 

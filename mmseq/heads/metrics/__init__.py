@@ -5,8 +5,18 @@ out of its mean.
 """
 
 from mmseq.heads.metrics.average import Average, Rmse
-from mmseq.heads.metrics.confusion import Accuracy, MacroF1
+from mmseq.heads.metrics.confusion import Accuracy, MacroF1, MacroRecall
 from mmseq.heads.metrics.explained import R2
 from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc, rankings
 
-__all__ = ["R2", "Accuracy", "Average", "MacroAuprc", "MacroAuroc", "MacroF1", "Rmse", "rankings"]
+__all__ = [
+    "R2",
+    "Accuracy",
+    "Average",
+    "MacroAuprc",
+    "MacroAuroc",
+    "MacroF1",
+    "MacroRecall",
+    "Rmse",
+    "rankings",
+]

@@ -31,6 +31,31 @@ class Accuracy(Metric):
         return self.right / self.count
 
 
+class MacroRecall(Metric):
+    """Mean over columns of TP / (TP + FN); a column that is never true is left out.
+
+    Args:
+        columns: how many classes there are.
+    """
+
+    higher_is_better = True
+
+    true_positive: Tensor
+    positive: Tensor
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.add_state("true_positive", torch.zeros(columns, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("positive", torch.zeros(columns, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, predicted: Bool[Tensor, "label column"], truth: Bool[Tensor, "label column"]) -> None:
+        self.true_positive += (predicted & truth).sum(0)
+        self.positive += truth.sum(0)
+
+    def compute(self) -> Tensor:
+        return (self.true_positive / self.positive).nanmean()
+
+
 class MacroF1(Metric):
     """Mean over columns of F1 = 2 TP / (2 TP + FP + FN).
 
