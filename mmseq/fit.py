@@ -6,15 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 
 from mmseq.batch.assemble import labels_of
-from mmseq.batch.next_step import next_step_target
+from mmseq.batch.next_step import following
 from mmseq.config.experiment import Experiment
 from mmseq.facts import Facts
 from mmseq.heads import Upcoming, heads
-from mmseq.modalities import Modality, Stored, modalities
+from mmseq.modalities import Stored, modalities
 from mmseq.refused import telling_where
 
 if TYPE_CHECKING:
@@ -51,8 +50,7 @@ def fit(
         if task in store.tasks:
             facts = labels(store, task, samples)
         else:
-            modality = built[config.modality]
-            facts = Upcoming(modality, _waits(store, config, modality, samples))
+            facts = Upcoming(built[config.modality], _waits(store, config, samples))
         with telling_where(experiment, store, task, samples, data):
             task_specs[task] = heads.component_class(config.kind).fit(config, facts)
     return Facts(scale, modality_specs, task_specs, store.manifest.clock)
@@ -63,14 +61,11 @@ def labels(store: Store, task: str, samples: Int64[np.ndarray, "member"]) -> Any
     return labels_of(store, task, store.gather(samples, [], [task], times=False).targets[task].arrays)
 
 
-def _waits(store: Store, config: Any, modality: Modality, samples: np.ndarray) -> np.ndarray:
+def _waits(store: Store, config: Any, samples: np.ndarray) -> np.ndarray:
     """How long some of the steps wait for the modality's next event."""
     gathered = store.gather(_some(samples), [config.modality], [], _TIMED_STEPS)
-    rows = gathered.events[config.modality]
-    events = modality.events(torch.from_numpy(rows.step), rows.arrays, store.vocabularies(config.modality))
-    own = config.at == "own"
-    target = next_step_target(modality, events, gathered.starts, gathered.time, own=own, previous=False)
-    return np.asarray(target.wait, np.float64)
+    step, own = gathered.events[config.modality].step, config.at == "own"
+    return following(step, gathered.starts, gathered.time, own=own).wait
 
 
 def _stored(store: Store, name: str, samples: np.ndarray, scale: float) -> Stored:

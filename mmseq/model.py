@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mmseq.batch import Batch, CategoryEvents, Events, Timeline
+from mmseq.batch.candidates import Candidates
 from mmseq.bundle import dump_json, read_folder, write_folder
 from mmseq.carry import align, align_static, changes, clock, go_on, hide
 from mmseq.config.experiment import Experiment
@@ -22,7 +23,9 @@ from mmseq.encoders import Encoder, encoders
 from mmseq.errors import CheckpointError, ConfigError, MmseqError, PluginError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
-from mmseq.heads import Head, heads
+from mmseq.heads import Head, HeadConfig, heads
+from mmseq.heads.contrast import Compared
+from mmseq.heads.next_step import NextEventConfig
 from mmseq.modalities import Modality, modalities
 from mmseq.modalities.category import CategoryModality
 from mmseq.outline import check_weights, outline
@@ -70,12 +73,7 @@ class Model(nn.Module):
             cast(CategoryModality, self.modalities[name]).identify = True
         read = experiment.readout if len(self.by_step) < len(experiment.tasks) else []  # steps need none
         self.readouts = nn.ModuleList(readouts.build(config, self.core.hidden) for config in read)
-        self.heads = Parts(
-            {
-                task: heads.build(config, facts.tasks[task], self._head_width(task))
-                for task, config in experiment.tasks.items()
-            }
-        )
+        self.heads = Parts({task: self._head(task, config) for task, config in experiment.tasks.items()})
         name_layers(self)
 
     def _encoder(self, name: str) -> Encoder:
@@ -83,8 +81,11 @@ class Model(nn.Module):
         assert config is not None  # the experiment has written the default down
         return encoders.build(config, self.facts.modalities[name], self.fusion.width)
 
-    def _head_width(self, task: str) -> int:
-        return self.core.hidden * (1 if task in self.by_step else len(self.readouts))
+    def _head(self, task: str, config: HeadConfig) -> Head:
+        widths = [self.core.hidden * (1 if task in self.by_step else len(self.readouts))]
+        if isinstance(config, NextEventConfig):
+            widths.append(self.fusion.width)
+        return heads.build(config, self.facts.tasks[task], *widths)
 
     def save(self, folder: Path) -> None:
         """Writes the bundle: weights, facts, config, digests; nothing that could run."""
@@ -205,8 +206,24 @@ class Model(nn.Module):
                 known = hidden.index_select(0, target.where)
             else:
                 known = read.index_select(0, target.where if early else timeline.sample[target.where])
-            parameters[task] = self.heads[task](known)
+            if target.candidates is None:
+                parameters[task] = self.heads[task](known)
+            else:
+                parameters[task] = self.heads[task](known, self._compared(task, target.candidates))
         return parameters, after
+
+    def _compared(self, task: str, candidates: Candidates) -> Compared:
+        """What a task's labels are told apart from, encoded as the inputs are, but with nothing before it."""
+        name = cast(NextEventConfig, self.experiment.tasks[task]).modality
+
+        def encoded(events: Events, n: int) -> Float[Tensor, "candidate width"]:
+            time = torch.zeros(n, dtype=torch.float64, device=events.step.device)
+            return self.see(name, events, Timeline.of_one_step(time))[0].values
+
+        own = encoded(candidates.own, candidates.n_own)
+        drawn = encoded(candidates.drawn, candidates.n_drawn)
+        drawn = drawn.view(-1, self.heads[task].negatives, self.fusion.width)
+        return Compared(own, drawn, candidates.positive, candidates.sample)
 
     def predict_at(
         self, batch: Batch, at: Int64[Tensor, "query"] | None = None, state: State | None = None

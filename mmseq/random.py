@@ -68,6 +68,16 @@ def permutation(n: int, *parts: int) -> np.ndarray:
         )
 
 
+def integers(
+    below: int, key: Int64[np.ndarray, "row"], width: int, *parts: int
+) -> Int64[np.ndarray, "row width"]:
+    """Whole numbers in [0, below), with repeats: each row's depend on its key and on `parts` alone."""
+    with np.errstate(over="ignore"):
+        row = mix(key * np.int64(_WEYL) + np.int64(hash_key(*parts)))
+        column = np.arange(1, width + 1, dtype=np.int64) * np.int64(_WEYL)
+        return _shift(mix(row[:, None] + column), 1) % below
+
+
 @dataclass(frozen=True)
 class Noise:
     """Where a batch's random numbers come from.

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ import pytest
 import torch
 
 import mmseq
+from mmseq.modalities import modalities
+from mmseq.plugin import load_plugin
 
 torch.set_num_threads(1)  # workers share the cores; more threads than cores wait for each other
 
@@ -135,3 +137,12 @@ def in_processes(tmp_path: Path) -> Callable[..., list[Ended]]:
         return [Ended(*said, process.returncode) for said, process in zip(said, started, strict=True)]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def silent() -> Iterator[Path]:
+    """A plugin, loaded: a modality of kind `silent`, whose next event has no likelihood."""
+    path = Path(__file__).parent / "silent.py"
+    load_plugin(path)
+    yield path
+    del modalities._classes["silent"], sys.modules["mmseq_plugin_silent"]

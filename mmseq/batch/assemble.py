@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -11,8 +12,9 @@ import torch
 from jaxtyping import Float64, Int64
 
 from mmseq.batch.batch import Batch
+from mmseq.batch.contrast import Negatives, bare_target
 from mmseq.batch.events import Events
-from mmseq.batch.next_step import last_before, next_step_target
+from mmseq.batch.next_step import following, last_before, next_step_target
 from mmseq.batch.order import split
 from mmseq.batch.target import Target
 from mmseq.batch.timeline import Timeline
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mmseq.heads.next_step import NextEventConfig
     from mmseq.model import Model
     from mmseq.store import Gathered, Store, Window
+    from mmseq.store.draw import Drawn
 
 
 class Assembler:
@@ -33,9 +36,18 @@ class Assembler:
         model: whose modalities make the events and whose heads encode the labels.
         tasks: whose targets are wanted; none: pure prediction.
         previous: also tell the last value before each next-step target, for its baseline.
+        among: the samples whose events are negatives for others' next ones; None: all of the store.
     """
 
-    def __init__(self, store: Store, model: Model, *, tasks: list[str], previous: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        model: Model,
+        *,
+        tasks: list[str],
+        previous: bool = False,
+        among: Int64[np.ndarray, "member"] | None = None,
+    ) -> None:
         self.store, self.previous = store, previous
         self.modalities = dict(model.modalities.items())
         self.heads = {task: model.heads[task] for task in tasks}
@@ -45,6 +57,28 @@ class Assembler:
         self._known: dict[str, tuple[bytes, int, np.ndarray | None]] = {}
         self._whole: tuple[tuple[bytes, Window | None], dict[str, float]] | None = None
         self.stored_tasks = [task for task in tasks if task in store.tasks]
+        self.negatives = self._negatives(np.arange(len(store)) if among is None else among)
+
+    def _negatives(self, among: Int64[np.ndarray, "member"]) -> dict[str, Negatives]:
+        """Of the tasks that tell next events apart."""
+        contrasted = {task: head.negatives for task, head in self.heads.items() if head.negatives}
+        names = {task: self._predicted(task) for task in contrasted}
+        return {
+            task: Negatives(
+                self.store, self.modalities[names[task]], names[task], task=task, n=n, among=among
+            )
+            for task, n in contrasted.items()
+        }
+
+    def drawing_from(self, among: Int64[np.ndarray, "member"]) -> Assembler:
+        """The same, but with the events of these samples as negatives."""
+        other = copy.copy(self)
+        other.negatives = self._negatives(among)
+        return other
+
+    def _predicted(self, task: str) -> str:
+        """The modality whose next event a task predicts."""
+        return cast("NextEventConfig", self.configs[task]).modality
 
     def batch(
         self, samples: Int64[np.ndarray, "member"], seed: int | None = None, window: Window | None = None
@@ -77,7 +111,8 @@ class Assembler:
             noise=noise,
         )
         events = {name: self._events(name, gathered) for name in self.modalities}
-        targets = self._targets(samples, gathered, events, window, early)
+        drawn = {task: negatives.draw(samples, seed) for task, negatives in self.negatives.items()}
+        targets = self._targets(samples, gathered, events, window, early, drawn)
         ids, begin = self.store.ids[samples].tolist(), 0 if window is None else window[0]
         weights = self._weights(targets, samples, window if early else None)
         return Batch(ids, timeline, events, targets, weights, begin=begin)
@@ -120,15 +155,10 @@ class Assembler:
 
     def _label_weights(self, samples: Int64[np.ndarray, "member"], window: Window | None) -> dict[str, float]:
         """Of a whole global batch, reading only what targets are made of."""
-        predicted = [
-            cast("NextEventConfig", self.configs[t]).modality
-            for t in self.heads
-            if t not in self.stored_tasks
-        ]
-        needed = list(dict.fromkeys(predicted))
+        needed = list(dict.fromkeys(self._predicted(t) for t in self.heads if t not in self.stored_tasks))
         gathered = self.store.gather(samples, needed, self.stored_tasks, window, self.early)
         events = {name: self._events(name, gathered) for name in gathered.events}
-        targets = self._targets(samples, gathered, events, window, self.early)
+        targets = self._targets(samples, gathered, events, window, self.early, {})
         return self._weights(targets, samples, window if self.early else None)
 
     def _events(self, name: str, gathered: Gathered) -> Events:
@@ -142,38 +172,50 @@ class Assembler:
         events: Mapping[str, Events],
         window: Window | None,
         early: bool,
+        drawn: Mapping[str, Drawn],
     ) -> dict[str, Target]:
         targets = {}
         for task in self.heads:
             if task in self.stored_tasks:
                 targets[task] = self._stored_target(task, gathered, samples if early else None)
             elif window is None:
-                name = cast("NextEventConfig", self.configs[task]).modality
-                targets[task] = self._next_step(task, gathered, events[name])
+                targets[task] = self._next_step(
+                    task, gathered, events[self._predicted(task)], samples, drawn.get(task)
+                )
             else:
-                targets[task] = self._next_step_of_window(task, samples, window)
+                targets[task] = self._next_step_of_window(task, samples, window, drawn.get(task))
         return targets
 
-    def _next_step(self, task: str, gathered: Gathered, events: Events, before: Any = None) -> Target:
+    def _next_step(
+        self,
+        task: str,
+        gathered: Gathered,
+        events: Events,
+        samples: Int64[np.ndarray, "member"],
+        drawn: Drawn | None,
+        before: Any = None,
+    ) -> Target:
+        """A task's next events; of one that is told apart, without what was drawn only how many there are."""
         config = cast("NextEventConfig", self.configs[task])
-        return next_step_target(
-            self.modalities[config.modality],
-            events,
-            gathered.starts,
-            gathered.time,
-            own=config.at == "own",
-            previous=self.previous,
-            before=before,
-        )
+        own, starts, time = config.at == "own", gathered.starts, gathered.time
+        if task in self.negatives:
+            after = following(events.step.numpy(), starts, time, own=own)
+            if drawn is None:
+                return bare_target(after)
+            return self.negatives[task].target(events, after, samples, time, drawn)
+        modality, previous = self.modalities[config.modality], self.previous
+        return next_step_target(modality, events, starts, time, own=own, previous=previous, before=before)
 
-    def _next_step_of_window(self, task: str, samples: Int64[np.ndarray, "member"], window: Window) -> Target:
+    def _next_step_of_window(
+        self, task: str, samples: Int64[np.ndarray, "member"], window: Window, drawn: Drawn | None
+    ) -> Target:
         """The last steps of a window have their next event after it."""
-        name = cast("NextEventConfig", self.configs[task]).modality
+        name = self._predicted(task)
         gathered, more = self.store.gather_ahead(samples, name, window)
         before = None
-        if self.previous and window[0] and len(samples):
+        if self.previous and window[0] and len(samples) and task not in self.negatives:
             before = self._known_before(name, samples, window[0])
-        target = self._next_step(task, gathered, self._events(name, gathered), before)
+        target = self._next_step(task, gathered, self._events(name, gathered), samples, drawn, before)
         last = gathered.starts[1:] - 1
         where = target.where.numpy()
         inside = ~np.isin(where, last[more])

@@ -74,7 +74,8 @@ def evaluation_loader(
 ) -> DataLoader:
     """Each sample once in one of the processes, those of like length together; long ones window after window.
 
-    The batches are the same whatever the number of processes, which take turns.
+    The batches are the same whatever the number of processes, which take turns. The negatives of a next event
+    are of these samples, too.
     """
     lengths = assembler.store.lengths
     order = samples[np.argsort(lengths[samples], kind="stable")]
@@ -87,7 +88,8 @@ def evaluation_loader(
         for batch in mine
         for part in windows(int(lengths[batch].max(initial=0)), window)
     ]
-    return loader(Micros(assembler, micros, None), workers)
+    # Not from the training split: events that the model was trained on could be told by that alone.
+    return loader(Micros(assembler.drawing_from(samples), micros, None), workers)
 
 
 def loader(dataset: Dataset, workers: int) -> DataLoader:

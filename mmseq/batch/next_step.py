@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float64, Int64
 
 from mmseq.batch.events import Events
 from mmseq.batch.target import Target
@@ -15,6 +17,51 @@ if TYPE_CHECKING:
     from mmseq.store import Store
 
 _STEPS_BACK = 4_096  # read at a time, looking for last values
+
+
+@dataclass(frozen=True)
+class Following:
+    """The steps that have a later event of a modality, and where that is.
+
+    Attributes:
+        where: these steps.
+        sample: of each.
+        row: of each, the step that follows, counted over `present`.
+        wait: of each, the time until then.
+        present: steps at which the modality has events.
+        first: the first event of each of those.
+    """
+
+    where: Int64[np.ndarray, "label"]
+    sample: Int64[np.ndarray, "label"]
+    row: Int64[np.ndarray, "label"]
+    wait: Float64[np.ndarray, "label"]
+    present: Int64[np.ndarray, "present"]
+    first: Int64[np.ndarray, "present"]
+
+
+def following(
+    step: Int64[np.ndarray, "event"],
+    starts: Int64[np.ndarray, "bound"],
+    time: Float64[np.ndarray, "step"],
+    *,
+    own: bool,
+) -> Following:
+    """What comes next after each step that has a later event.
+
+    Args:
+        step: of each event of the modality.
+        starts, time: the timeline.
+        own: only after the modality's own steps.
+    """
+    first = np.flatnonzero(np.diff(step, prepend=-1))
+    present = step[first]
+    sample = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    where = present if own else np.arange(len(time))
+    row = np.searchsorted(present, where, side="right")
+    has_next = np.append(present, len(time))[row] < starts[1:][sample[where]]
+    where, row = where[has_next], row[has_next]
+    return Following(where, sample[where], row, time[present[row]] - time[where], present, first)
 
 
 def next_step_target(
@@ -37,28 +84,19 @@ def next_step_target(
         previous: also tell the last value known at each step, for the baseline.
         before: what was known of each sample before its first step here, see `last_before`.
     """
-    step = events.step.numpy()
-    first = np.flatnonzero(np.diff(step, prepend=-1))
-    present = step[first]
-    merged = modality.next_event(events, first)
-    sample = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    steps = present if own else np.arange(len(time))
-    following = np.searchsorted(present, steps, side="right")
-    ends = starts[1:][sample[steps]]
-    has_next = np.append(present, len(time))[following] < ends
-    where, following = steps[has_next], following[has_next]
-    observed = None if merged.observed is None else torch.from_numpy(merged.observed[following])
+    after = following(events.step.numpy(), starts, time, own=own)
+    merged = modality.next_event(events, after.first)
     known = None
     if previous:
-        known = _previous(merged, present, where, starts[sample[where]])
+        known = _previous(merged, after.present, after.where, starts[after.sample])
         if before is not None:
-            known = np.where(np.isnan(known), before[sample[where]], known)
+            known = np.where(np.isnan(known), before[after.sample], known)
     return Target(
-        torch.from_numpy(where),
-        torch.from_numpy(merged.value[following]),
-        observed,
+        torch.from_numpy(after.where),
+        torch.from_numpy(merged.value[after.row]),
+        None if merged.observed is None else torch.from_numpy(merged.observed[after.row]),
         previous=None if known is None else torch.from_numpy(known),
-        wait=torch.from_numpy(time[present[following]] - time[where]),
+        wait=torch.from_numpy(after.wait),
     )
 
 

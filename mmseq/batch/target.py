@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from mmseq.batch.candidates import Candidates
+
 # Not typing.Self: the shape checker of the tests cannot read it.
 TargetType = TypeVar("TargetType", bound="Target")
 
@@ -25,6 +27,9 @@ class Target:
         previous: for a next-step task, the last value known at `where`, which its baseline predicts;
             missing columns are NaN.
         wait: for a next-step task, the time from `where` to the event that is to be predicted.
+        other: for a next event told apart by contrast, which of the steps drawn are others than its own;
+            `value` is then 0, the place of the next event before them.
+        candidates: that event and those that were drawn, for the model to encode; the loss needs none of it.
 
     Raises:
         ValueError: dtypes, ranks or lengths disagree.
@@ -36,6 +41,8 @@ class Target:
     weight: Float[Tensor, "label"] | None = None
     previous: Float[Tensor, "label column"] | None = None
     wait: Float[Tensor, "label"] | None = None
+    other: Bool[Tensor, "label negative"] | None = None
+    candidates: Candidates | None = None
 
     def __post_init__(self) -> None:
         if self.where.dtype != torch.int64 or self.where.ndim != 1:
@@ -52,9 +59,13 @@ class Target:
 
     def take(self: TargetType, rows: Int64[Tensor, "row"]) -> TargetType:
         """Some of the labels."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.index_select(0, rows) for k, v in tensors.items() if v is not None})
+
+        def some(value: Any) -> Any:
+            return value.take(rows) if isinstance(value, Candidates) else value.index_select(0, rows)
+
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: some(v) for k, v in given.items() if v is not None})
 
     def to(self: TargetType, device: Any) -> TargetType:
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device) for k, v in tensors.items() if v is not None})
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in given.items() if v is not None})

@@ -50,9 +50,12 @@ class Head(nn.Module):
 
     Attributes:
         Spec: class of the facts fitted on the training split.
+        negatives: how many other events each label is told apart from; 0 but where the label is a next event
+            without a likelihood.
     """
 
     Spec: ClassVar[type[BaseModel]]
+    negatives: int = 0
 
     @classmethod
     @abstractmethod

@@ -9,13 +9,14 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
 from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, Upcoming, fill_unobserved, heads
+from mmseq.heads.contrast import NEGATIVES, TEMPERATURE, Compared, Contrast
 from mmseq.heads.drawing import draw_above
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import moments
@@ -27,7 +28,10 @@ WAIT = "wait"
 
 
 class NextEventConfig(HeadConfig):
-    """Base of the config of a head whose labels are a modality's next events."""
+    """Base of the config of a head whose labels are a modality's next events.
+
+    Such a head is constructed with `(spec, hidden, width, *, …options)`: the width is an encoded event's.
+    """
 
     modality: str = Field(description="modality whose next event is predicted")
     at: Literal["every", "own"] = Field(
@@ -42,18 +46,28 @@ class NextEventConfig(HeadConfig):
 class NextStepConfig(NextEventConfig):
     kind: Literal["next_step"]
     time: bool = Field(False, description="also predict how long it is until that event")
+    negatives: PositiveInt | None = Field(
+        None,
+        description="of a modality without a likelihood: events of the training split, drawn anew for each "
+        f"sample and step, that its next event is told apart from; null: {NEGATIVES}",
+    )
+    temperature: PositiveFloat | None = Field(
+        None,
+        description="of a modality without a likelihood: divides the likeness (−1 to 1) of what is predicted "
+        f"and an event; the less, the more near events count; null: {TEMPERATURE}",
+    )
 
 
 class NextStepSpec(Spec):
     """The parts of the next event, and how long the training split waits for one.
 
     Attributes:
-        parts: one a head.
+        parts: one a head; None: the modality has no likelihood, and learns by contrast.
         wait_mean: mean of log(1 + wait).
         wait_std: its standard deviation; 1 where all waits are alike.
     """
 
-    parts: list[Part]
+    parts: list[Part] | None
     wait_mean: float = 0.0
     wait_std: float = 1.0
 
@@ -63,7 +77,8 @@ class NextStepHead(Head):
     """The distribution of a modality's next event: the product of its parts', each a head of its own.
 
     Numbers are Gaussian where they are observed; a category is a softmax, or one logit a code where
-    several events may share a step; the wait is Gaussian in log(1 + wait).
+    several events may share a step; the wait is Gaussian in log(1 + wait). A modality without a likelihood
+    has one part, `Contrast`: which of several events is the next.
 
     `target.value` is (label, column); a part reads its own columns of it. Metrics are the parts'
     (`<part>.<metric>`), and `loss`: its mean over everything that is predicted.
@@ -71,12 +86,29 @@ class NextStepHead(Head):
 
     Spec = NextStepSpec
 
-    def __init__(self, spec: NextStepSpec, hidden: int, *, time: bool = False) -> None:
+    def __init__(
+        self,
+        spec: NextStepSpec,
+        hidden: int,
+        width: int,
+        *,
+        time: bool = False,
+        negatives: int | None = None,
+        temperature: float | None = None,
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.time = time
-        self.names = [part.name for part in spec.parts]
-        parts = [_build(part.kind, part.spec, hidden, **part.options) for part in spec.parts]
+        parts: list[Head]
+        if spec.parts is None:
+            self.negatives = negatives or NEGATIVES
+            self.names = [""]
+            parts = [
+                Contrast(hidden, width, negatives=self.negatives, temperature=temperature or TEMPERATURE)
+            ]
+        else:
+            self.names = [part.name for part in spec.parts]
+            parts = [_build(part.kind, part.spec, hidden, **part.options) for part in spec.parts]
         if time:
             wait = {"columns": [WAIT], "mean": [spec.wait_mean], "std": [spec.wait_std]}
             self.names.append(WAIT)
@@ -95,38 +127,59 @@ class NextStepHead(Head):
 
     @classmethod
     def fit(cls, config: NextStepConfig, facts: Upcoming) -> NextStepSpec:
+        waits = np.log1p(facts.waits)
+        mean, std = moments(waits) if len(waits) else (0.0, 1.0)
         parts = facts.modality.next_parts()
+        if parts is not None:
+            cls._check(config, parts)
+        return NextStepSpec(parts=parts, wait_mean=mean, wait_std=std)
+
+    @staticmethod
+    def _check(config: NextStepConfig, parts: list[Part]) -> None:
+        """Raises ConfigError where the config does not fit a modality that has a likelihood."""
         if not parts:
             raise ConfigError(
-                f"next_step: modality {config.modality!r} has no distribution of its next event; "
-                "name one that has, such as a numeric or a category"
+                f"next_step: modality {config.modality!r} has no column whose next value could be predicted; "
+                "name a modality that has one"
             )
+        for option in ("negatives", "temperature"):
+            if getattr(config, option) is not None:
+                raise ConfigError(
+                    f"next_step: {option!r} is for a modality whose next event has no likelihood; "
+                    f"{config.modality!r} has one, and learns by it; leave {option!r} out"
+                )
         taken = {part.name for part in parts}.union(*(part.spec.get("columns", ()) for part in parts))
         if config.time and WAIT in taken:
             raise ConfigError(
                 f"next_step: modality {config.modality!r} has a column {WAIT!r}, as the predicted time is "
                 "called; rename it, or set time: false"
             )
-        waits = np.log1p(facts.waits)
-        mean, std = moments(waits) if len(waits) else (0.0, 1.0)
-        return NextStepSpec(parts=parts, wait_mean=mean, wait_std=std)
 
     def encode(self, labels: Labels) -> Encoded:
         """Never called: the batch makes the targets from the events."""
         raise TypeError("next_step: its targets come from the inputs, not from labels")
 
-    def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
-        return torch.cat([head(hidden) for head in self.heads], 1)
+    def forward(
+        self, hidden: Float[Tensor, "query hidden"], among: Compared | None = None
+    ) -> Float[Tensor, "query parameter"]:
+        """Parameters of the parts side by side; of the contrast, where there is something to compare with."""
+        if among is None:
+            return torch.cat([head(hidden) for head in self.heads], 1)
+        contrast, *others = self.heads
+        return torch.cat([contrast(hidden, among), *(head(hidden) for head in others)], 1)
 
     def _targets(self, target: Target) -> Iterator[tuple[str, Head, Target]]:
         """Each part's name and head, with the target as that head takes it."""
-        for name, head, part in zip(self.names, self.heads, self.spec.parts, strict=False):
+        if self.spec.parts is None:
+            yield "", self.heads[0], target
+        for name, head, part in zip(self.names, self.heads, self.spec.parts or (), strict=False):
             yield name, head, _columns(target, part)
         if self.time:
             yield WAIT, self.heads[-1], _wait(target)
 
     def _split(self, parameters: Float[Tensor, "query parameter"]) -> tuple[Float[Tensor, "query _"], ...]:
-        return parameters.split(self.sizes, 1)
+        _, *others = self.sizes  # the first is larger where it is a contrast, and compared
+        return parameters.split([parameters.shape[1] - sum(others), *others], 1)
 
     def loss(
         self, parameters: Float[Tensor, "label parameter"], target: Target
@@ -152,6 +205,8 @@ class NextStepHead(Head):
         top_k: int | None = None,
     ) -> dict[str, list[Any]]:
         """The next event's columns, each part's drawn alone; not the wait, see `sample_wait`."""
+        if self.spec.parts is None:
+            return super().sample(parameters, draws)  # which raises
         columns = {}
         for part, head, own in zip(self.spec.parts, self.heads, self._split(parameters), strict=False):
             drawn = head.sample(own, draws, temperature=temperature, top_k=top_k)

@@ -56,7 +56,7 @@ class Clock:
     Attributes:
         modality: its name.
         task: what predicts its next event.
-        head: of the task.
+        head: of the task, which has a likelihood.
         own: the task predicts from the modality's own steps only.
     """
 
@@ -73,10 +73,14 @@ def clocks_of(model: Model) -> list[Clock]:
         ConfigError: there is none, two tasks predict one, or one of them does not make steps.
     """
     clocks: dict[str, Clock] = {}
+    contrasted: list[str] = []
     anchor = model.experiment.timeline.anchor
     for task, head in model.heads.items():
         config = model.experiment.tasks[task]
         if not (isinstance(config, NextEventConfig) and isinstance(head, NextStepHead) and head.time):
+            continue
+        if head.negatives:  # it can tell an event apart, and draw none
+            contrasted.append(task)
             continue
         if config.modality in clocks:
             raise ConfigError(
@@ -91,9 +95,19 @@ def clocks_of(model: Model) -> list[Clock]:
             )
         clocks[config.modality] = Clock(config.modality, task, head, config.at == "own")
     if not clocks:
-        raise ConfigError(
-            f"generate: a task must predict a modality's next event and its time; none of "
-            f"{', '.join(model.heads.keys())} does; give the run a task of kind next_step with time: true, "
-            "and train again"
-        )
+        raise _nothing_to_generate(list(model.heads.keys()), contrasted)
     return list(clocks.values())
+
+
+def _nothing_to_generate(tasks: list[str], contrasted: list[str]) -> ConfigError:
+    """Why no modality can go on, and what to do."""
+    if contrasted:
+        return ConfigError(
+            "generate: an event can be drawn where its modality has a likelihood; that of "
+            f"{' and '.join(contrasted)} has none: its next event is only told apart from others; give the "
+            "run a task of kind next_step with time: true for a numeric or a category, and train again"
+        )
+    return ConfigError(
+        f"generate: a task must predict a modality's next event and its time; none of {', '.join(tasks)} "
+        "does; give the run a task of kind next_step with time: true, and train again"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -50,7 +51,8 @@ class TaskScore:
         self.baseline = _in_float64(head.metrics()) if with_baseline else {}
 
     def update(self, parameters: Tensor, target: Target) -> None:
-        parameters, target = parameters.detach().cpu(), target.to("cpu")
+        target = replace(target, candidates=None).to("cpu")  # which the model alone needs
+        parameters = parameters.detach().cpu()
         total, weight = self.head.loss_sum(parameters, target), self.head.weights(target).double().sum()
         self.loss.update(total, weight, len(target))
         self.head.score(self.metrics, parameters, target)

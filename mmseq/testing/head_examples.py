@@ -7,14 +7,20 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from mmseq.batch import Target
+from mmseq.batch import NumericEvents, Target
+from mmseq.batch.candidates import Candidates
 from mmseq.heads import Head, HeadConfig, Labels, Upcoming, heads
+from mmseq.heads.contrast import Compared
+from mmseq.heads.next_step import NextEventConfig
 from mmseq.modalities import Part
 from mmseq.sources import Reading
 from mmseq.testing.configs import built
 
 N_LABELS = 24
+WIDTH = 8
+"""Of an encoded event."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,14 @@ class NextParts:
             Part(name="", kind="regression", spec=numbers, options=options, first=0, last=2),
             Part(name="c", kind="classification", spec=classes, options={}, first=2, last=3),
         ]
+
+
+@dataclass(frozen=True)
+class NoParts:
+    """Stands in for a modality without a likelihood."""
+
+    def next_parts(self) -> None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,19 @@ class Example:
     labels: Labels | None = None
 
     def build(self, hidden: int) -> Head:
-        return heads.build(self.config, self.spec, hidden)
+        widths = [hidden, WIDTH] if isinstance(self.config, NextEventConfig) else [hidden]
+        return heads.build(self.config, self.spec, *widths)
+
+    def predict(self, head: Head, hidden: Tensor, target: Target) -> Tensor:
+        """The parameters at some labels, compared with candidates where they have any."""
+        if target.candidates is None:
+            return head(hidden)
+        own, drawn = (
+            cast(NumericEvents, events).values.to(hidden)
+            for events in (target.candidates.own, target.candidates.drawn)
+        )
+        drawn = drawn.view(-1, head.negatives, WIDTH)
+        return head(hidden, Compared(own, drawn, target.candidates.positive, target.candidates.sample))
 
 
 def example_config(kind: str, **options: Any) -> HeadConfig:
@@ -65,6 +91,9 @@ def example(config: HeadConfig, labels: Labels | None = None, *, seed: int = 0) 
     head_class = heads.component_class(config.kind)
     reading = head_class.reading(config)
     if reading is None:
+        if getattr(config, "negatives", None):
+            spec = head_class.fit(config, Upcoming(NoParts(), np.ones(0)))
+            return Example(config, spec, contrast_target(config.negatives, seed))  # type: ignore[attr-defined]
         spec = head_class.fit(config, Upcoming(NextParts(), np.ones(0)))
         return Example(config, spec, next_target(seed))
     if labels is None:
@@ -104,4 +133,25 @@ def next_target(seed: int = 0) -> Target:
         torch.from_numpy(observed),
         previous=torch.from_numpy(previous),
         wait=torch.from_numpy(rng.exponential(3, N_LABELS).astype(np.float32)),
+    )
+
+
+def contrast_target(n: int, seed: int = 0) -> Target:
+    """Next events of `NoParts` among so many others, encoded as they are; a few of those are the next one."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def events(n: int) -> NumericEvents:
+        values = torch.randn(n, WIDTH, generator=generator)
+        return NumericEvents(torch.arange(n), values, torch.ones_like(values, dtype=torch.bool))
+
+    n_own, n_samples = N_LABELS - 4, 5  # some labels have their next event in common
+    positive = torch.arange(N_LABELS) % n_own
+    sample = torch.arange(N_LABELS) * n_samples // N_LABELS
+    candidates = Candidates(events(n_own), events(n_samples * n), n_own, n_samples * n, positive, sample)
+    return Target(
+        torch.arange(N_LABELS),
+        torch.zeros(N_LABELS, dtype=torch.int64),
+        wait=torch.rand(N_LABELS, generator=generator).exp(),
+        other=torch.rand(N_LABELS, n, generator=generator) < 0.9,
+        candidates=candidates,
     )

@@ -176,7 +176,7 @@ class Sitting:
         size = None if batch.steps else batch.samples or 32
         lengths = self.store.lengths[train]
         order = Order(train, lengths, self.experiment.seed, size, batch.steps, batch.bucket)
-        assembler = Assembler(self.store, self.model, tasks=list(self.model.heads))
+        assembler = Assembler(self.store, self.model, tasks=list(self.model.heads), among=train)
         validation, seed = self.splits["validation"], self.experiment.seed
         return Feed(assembler, order, validation, self.config, seed, self.progress.step, self.processes)
 

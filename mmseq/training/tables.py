@@ -30,6 +30,8 @@ def plan_tables(model: Model, store: Store, splits: Split, device: str, n_proces
         if task in store.tasks:
             n = f"{len(model.heads[task].encode(labels(store, task, train)).row):,}"
             remarks = _remarks(store, task)
+        elif negatives := model.heads[task].negatives:
+            remarks = f"told apart from {negatives} others"
         tasks.add_row(task, head.kind, n, f"{head.weight:g}", remarks)
     size = _table("training", "samples", "steps", "longest", "parameters", "device")
     n_parameters = sum(p.numel() for p in model.parameters())

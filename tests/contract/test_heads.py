@@ -25,6 +25,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("regression", {"transform": "log1p"}),
     ("regression", {"transform": "log1p", "loss": "gaussian"}),
     ("next_step", {"time": True}),
+    ("next_step", {"negatives": 5}),
+    ("next_step", {"negatives": 1, "temperature": 0.5, "time": True}),
 ]
 
 

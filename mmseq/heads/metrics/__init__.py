@@ -4,7 +4,7 @@ Sums are kept in float64. Columns of which only one class was observed have no r
 out of its mean.
 """
 
-from mmseq.heads.metrics.average import Average, Rmse
+from mmseq.heads.metrics.average import Average, Credit, Rmse
 from mmseq.heads.metrics.confusion import Accuracy, MacroF1, MacroRecall
 from mmseq.heads.metrics.explained import R2
 from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc, rankings
@@ -13,6 +13,7 @@ __all__ = [
     "R2",
     "Accuracy",
     "Average",
+    "Credit",
     "MacroAuprc",
     "MacroAuroc",
     "MacroF1",

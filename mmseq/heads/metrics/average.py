@@ -44,3 +44,9 @@ class Rmse(Average):
 
     def compute(self) -> Tensor:
         return (self.total / self.count).sqrt().nanmean()
+
+
+class Credit(Average):
+    """Mean of the credit that each answer gets, from 0 to 1; more is better."""
+
+    higher_is_better = True

@@ -21,12 +21,17 @@ CONFIG = NextStepConfig(kind="next_step", modality="flights")
 
 def _head(**options: Any) -> NextStepHead:
     torch.manual_seed(0)
-    return NextStepHead(NextStepHead.fit(CONFIG, Upcoming(NextParts(), np.ones(0))), 4, **options)
+    return NextStepHead(NextStepHead.fit(CONFIG, Upcoming(NextParts(), np.ones(0))), 4, 8, **options)
 
 
 class Silent:
     def next_parts(self) -> None:
         return None
+
+
+class Nothing:
+    def next_parts(self) -> list[Part]:
+        return []
 
 
 class Waits:
@@ -35,13 +40,37 @@ class Waits:
         return [Part(name="wait", kind="classification", spec=spec, options={}, first=0, last=1)]
 
 
-def test_modality_without_a_distribution() -> None:
-    with pytest.raises(ConfigError, match="modality 'flights' has no distribution of its next event"):
-        NextStepHead.fit(CONFIG, Upcoming(Silent(), np.ones(0)))
+def test_a_modality_without_a_likelihood_learns_by_contrast() -> None:
+    spec = NextStepHead.fit(CONFIG, Upcoming(Silent(), np.ones(0)))
+    assert spec.parts is None
+    assert NextStepSpec.model_validate_json(spec.model_dump_json()) == spec
+    head = NextStepHead(spec, 4, 8, time=True, negatives=5, temperature=0.2)
+    waits = [f"wait.{name}" for name in head.heads[-1].metrics()]
+    assert head.negatives == 5 and [*head.metrics()] == ["loss", "accuracy", *waits]
+    parameters = head(torch.zeros(3, 4)).detach()  # with nothing to compare with
+    assert [*head.decode(parameters)] == ["wait", "wait.scale"]
+    with pytest.raises(ConfigError, match="NextStepHead: predicts no distribution"):
+        head.sample(parameters, Draws(torch.arange(3)))
+    assert (NextStepHead(spec, 4, 8).negatives, _head().negatives) == (16, 0)
+
+
+@pytest.mark.parametrize("option", [{"negatives": 16}, {"temperature": 0.1}])
+def test_options_of_the_contrast_need_a_modality_without_a_likelihood(option: dict[str, Any]) -> None:
+    config = NextStepConfig(kind="next_step", modality="flights", **option)
+    (name,) = option
+    with pytest.raises(ConfigError, match=f"'{name}' is for a modality whose next event has no likelihood"):
+        NextStepHead.fit(config, Upcoming(NextParts(), np.ones(0)))
+    NextStepHead.fit(config, Upcoming(Silent(), np.ones(0)))
+
+
+def test_modality_without_a_column_to_predict() -> None:
+    with pytest.raises(ConfigError, match="modality 'flights' has no column whose next value could be"):
+        NextStepHead.fit(CONFIG, Upcoming(Nothing(), np.ones(0)))
 
 
 def test_column_with_the_name_of_the_time() -> None:
-    assert NextStepHead.fit(CONFIG, Upcoming(Waits(), np.ones(0))).parts[0].name == "wait"
+    (part,) = NextStepHead.fit(CONFIG, Upcoming(Waits(), np.ones(0))).parts or ()
+    assert part.name == "wait"
     with pytest.raises(ConfigError, match="'flights' has a column 'wait'"):
         NextStepHead.fit(CONFIG.model_copy(update={"time": True}), Upcoming(Waits(), np.ones(0)))
 
@@ -121,7 +150,7 @@ def test_codes_as_whole_numbers_and_several_events_a_step() -> None:
             Part(name="d", kind="multilabel", spec=labels, options={}, first=1, last=3),
         ]
     )
-    head = NextStepHead(spec, 4)
+    head = NextStepHead(spec, 4, 8)
     target = Target(torch.arange(2), torch.tensor([[2, 0, 1], [1, 1, 1]]))
     loss = head.loss(torch.zeros(2, 5), target)
     expected = torch.tensor([[math.log(3), math.log(2), math.log(2)]] * 2)
@@ -176,7 +205,7 @@ def test_draws_have_the_names_and_values_of_the_parts() -> None:
 def test_waits_follow_log_normal_above_what_has_passed() -> None:
     waits = np.array([0.5, 1.0, 7.0])
     spec = NextStepHead.fit(CONFIG, Upcoming(NextParts(), waits))
-    head = NextStepHead(spec, 4, time=True)
+    head = NextStepHead(spec, 4, 8, time=True)
     parameters = torch.zeros(20_000, 9)
     none = torch.zeros(20_000, dtype=torch.float64)
     drawn = head.sample_wait(parameters, Draws(torch.arange(20_000)), none)
