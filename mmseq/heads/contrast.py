@@ -19,6 +19,7 @@ from mmseq.heads import Encoded, Head, Labels
 from mmseq.heads.metrics import Credit
 
 NEGATIVES, TEMPERATURE = 16, 0.1
+_ALIKE = 1e-4  # in scores: that of an event's like differs from its own by rounding
 _LEAST = 1e-5  # of a squared length: a vector of zeros has no direction, and must have a gradient
 
 
@@ -102,7 +103,7 @@ class Contrast(Head):
     ) -> None:
         """Right where the next event scores highest; where others do as well, a share of it."""
         scores = _real(parameters, target)
-        best = scores == scores.max(1, keepdim=True).values
+        best = scores >= scores.max(1, keepdim=True).values - _ALIKE
         metrics["accuracy"].update(best[:, :1] / best.sum(1, keepdim=True))
 
 

@@ -65,7 +65,7 @@ def test_right_is_what_scores_highest() -> None:
     head, target = _contrast(), _target(4, 3)
     assert target.other is not None
     target.other[2, 0] = False  # its best draw is the next event itself
-    scores = torch.tensor([[2.0, 1, 0, 0], [1, 2, 0, 0], [1, 2, 0, 0], [1, 1, 0, 0]])
+    scores = torch.tensor([[2.0, 1, 0, 0], [1, 2, 0, 0], [1, 2, 0, 0], [1, 1 + 1e-6, 0, 0]])
     metrics = head.metrics()
     head.score(metrics, scores, target)
     assert float(metrics["accuracy"].compute()) == pytest.approx((1 + 0 + 1 + 0.5) / 4)
