@@ -63,8 +63,9 @@ def labels(store: Store, task: str, samples: Int64[np.ndarray, "member"]) -> Any
 
 def _waits(store: Store, config: Any, samples: np.ndarray) -> np.ndarray:
     """How long some of the steps wait for the modality's next event."""
-    gathered = store.gather(_some(samples), [config.modality], [], _TIMED_STEPS)
-    step, own = gathered.events[config.modality].step, config.at == "own"
+    name = config.modality
+    gathered = store.gather(_some(samples), [name], [], _TIMED_STEPS, bare=[name])
+    step, own = gathered.events[name].step, config.at == "own"
     return following(step, gathered.starts, gathered.time, own=own).wait
 
 

@@ -155,14 +155,22 @@ class Assembler:
 
     def _label_weights(self, samples: Int64[np.ndarray, "member"], window: Window | None) -> dict[str, float]:
         """Of a whole global batch, reading only what targets are made of."""
-        needed = list(dict.fromkeys(self._predicted(t) for t in self.heads if t not in self.stored_tasks))
-        gathered = self.store.gather(samples, needed, self.stored_tasks, window, self.early)
+        contrasted = {self._predicted(task) for task in self.negatives}
+        likely = {self._predicted(t) for t in self.heads if t not in (*self.stored_tasks, *self.negatives)}
+        needed = (
+            [] if window is not None else sorted(contrasted | likely)
+        )  # of a window, each task reads its own
+        bare = contrasted - likely
+        gathered = self.store.gather(samples, needed, self.stored_tasks, window, self.early, bare=bare)
         events = {name: self._events(name, gathered) for name in gathered.events}
         targets = self._targets(samples, gathered, events, window, self.early, {})
         return self._weights(targets, samples, window if self.early else None)
 
     def _events(self, name: str, gathered: Gathered) -> Events:
+        """The events of a modality; where it was gathered without arrays, their steps."""
         rows = gathered.events[name]
+        if not rows.arrays:
+            return Events(torch.from_numpy(rows.step))
         return self.modalities[name].events(torch.from_numpy(rows.step), rows.arrays, self.vocabularies[name])
 
     def _targets(
@@ -211,7 +219,8 @@ class Assembler:
     ) -> Target:
         """The last steps of a window have their next event after it."""
         name = self._predicted(task)
-        gathered, more = self.store.gather_ahead(samples, name, window)
+        bare = task in self.negatives and drawn is None
+        gathered, more = self.store.gather_ahead(samples, name, window, bare)
         before = None
         if self.previous and window[0] and len(samples) and task not in self.negatives:
             before = self._known_before(name, samples, window[0])

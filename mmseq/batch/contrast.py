@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from mmseq.batch.events import Events
 from mmseq.batch.next_step import Following
 from mmseq.batch.target import Target
 from mmseq.random import hash_name, integers
-from mmseq.store.draw import Drawn, steps_of_events
+from mmseq.store.draw import Drawn, begins_step, steps_of_events
 
 if TYPE_CHECKING:
     from mmseq.modalities import Modality
@@ -24,14 +25,14 @@ _EVALUATION = hash_name("evaluation")  # where there is no step that a draw coul
 
 
 class Negatives:
-    """Draws steps of a modality, evenly over its events in some samples.
+    """Draws steps of a modality, evenly over those that it has in some samples.
 
-    What is drawn is a whole step, as the next one is: where several events share one, their number would
-    give it away.
+    A step comes with all its events, as the next one does, and is as likely with many as with few: else their
+    number would give the next one away.
 
     Args:
         store: where they are.
-        modality, name: whose events.
+        modality, name: whose steps.
         task: whose negatives; each task draws its own.
         n: how many for each sample.
         among: the samples to draw from.
@@ -59,14 +60,37 @@ class Negatives:
             samples: that are trained or evaluated.
             seed: of the optimizer step; None: evaluation.
         """
-        total = int(self.ends[-1]) if len(self.ends) else 0
-        if not total:  # nothing has a next event either
+        if not len(self.ends) or not self.ends[-1]:  # nothing has a next event either
             samples = samples[:0]
         seed = _EVALUATION if seed is None else seed
-        event = integers(max(total, 1), samples.astype(np.int64), self.n, seed, self.layer).reshape(-1)
+        owner, place = self._events(samples.astype(np.int64), seed)
+        return steps_of_events(self.store, self.name, owner, place)
+
+    def _events(
+        self, samples: Int64[np.ndarray, "member"], seed: int
+    ) -> tuple[Int64[np.ndarray, "draw"], Int64[np.ndarray, "draw"]]:
+        """The sample of each draw, and one of its events, evenly over steps.
+
+        Events are drawn evenly; one that is not the first of its step is drawn again.
+        """
+        owner, place = self._event(samples, seed, 0)
+        waiting = np.arange(len(owner) if self.store.shared_steps(self.name) else 0)
+        for attempt in count(1):
+            waiting = waiting[~begins_step(self.store, self.name, owner[waiting], place[waiting])]
+            if not len(waiting):
+                break
+            for drawn, again in zip((owner, place), self._event(samples, seed, attempt), strict=True):
+                drawn[waiting] = again[waiting]
+        return owner, place
+
+    def _event(
+        self, samples: Int64[np.ndarray, "member"], seed: int, attempt: int
+    ) -> tuple[Int64[np.ndarray, "draw"], Int64[np.ndarray, "draw"]]:
+        """The sample of each draw, and the place of an event in it, evenly over events."""
+        total = int(self.ends[-1]) if len(samples) else 1
+        event = integers(total, samples, self.n, seed, self.layer, attempt).reshape(-1)
         owner = np.searchsorted(self.ends, event, side="right")
-        begin = np.append(0, self.ends)[owner]
-        return steps_of_events(self.store, self.name, self.among[owner], event - begin)
+        return self.among[owner], event - np.append(0, self.ends)[owner]
 
     def candidates(
         self,

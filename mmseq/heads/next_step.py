@@ -48,8 +48,8 @@ class NextStepConfig(NextEventConfig):
     time: bool = Field(False, description="also predict how long it is until that event")
     negatives: PositiveInt | None = Field(
         None,
-        description="of a modality without a likelihood: events of the training split, drawn anew for each "
-        f"sample and step, that its next event is told apart from; null: {NEGATIVES}",
+        description="of a modality without a likelihood: how many others its next event is told apart from, "
+        f"drawn from the training split anew for each sample and optimizer step; null: {NEGATIVES}",
     )
     temperature: PositiveFloat | None = Field(
         None,

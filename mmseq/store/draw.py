@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
-from mmseq.store.gather import Rows, _Picker
+from mmseq.store.gather import Picker, Rows
 from mmseq.store.layout import STEP_INDEX, STEP_TIME, index_file, row_file
 
 if TYPE_CHECKING:
     from mmseq.store.read import Store
+
+_NO_STEPS = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,20 @@ class Drawn:
     rows: Rows
 
 
+def begins_step(
+    store: Store, name: str, samples: Int64[np.ndarray, "draw"], places: Int64[np.ndarray, "draw"]
+) -> Bool[np.ndarray, "draw"]:
+    """Whether each event is the first of its step; arguments are those of `steps_of_events`."""
+    picker = Picker(store, samples, None)
+    index, ones = store.index(index_file(name)), np.ones(len(samples), np.int64)
+    first, _ = picker.shelf.span(index)
+    step, before = (
+        picker.take(picker.shelf.place(index, first + at, ones), row_file(name, "step"), _NO_STEPS)
+        for at in (places, np.maximum(places - 1, 0))
+    )
+    return (places == 0) | (step != before)
+
+
 def steps_of_events(
     store: Store, name: str, samples: Int64[np.ndarray, "draw"], places: Int64[np.ndarray, "draw"]
 ) -> Drawn:
@@ -41,25 +57,25 @@ def steps_of_events(
         samples: of each event.
         places: of each event among its sample's, from 0.
     """
-    picker = _Picker(store, samples, None)
+    picker = Picker(store, samples, None)
     index, ones = store.index(index_file(name)), np.ones(len(samples), np.int64)
     first, counts = picker.shelf.span(index)
     event = picker.shelf.place(index, first + places, ones)
-    step = picker.take(event, row_file(name, "step"), np.empty(0, np.int32))
+    step = picker.take(event, row_file(name, "step"), _NO_STEPS)
     begin, n_events = first + places, ones
     if store.shared_steps(name):
         begin, n_events = _beside(store, name, picker, first, counts, step)
     place = picker.shelf.place(index, begin, n_events)
     at = picker.shelf.place(store.index(STEP_INDEX), picker.first + step, ones)
     draw = np.arange(len(samples)).repeat(n_events)
-    rows = Rows(place.starts, draw, picker._arrays(name, place))
+    rows = Rows(place.starts, draw, picker.arrays(name, place))
     return Drawn(samples, picker.take(at, STEP_TIME, np.empty(0, np.float64)), rows)
 
 
 def _beside(
     store: Store,
     name: str,
-    picker: _Picker,
+    picker: Picker,
     first: Int64[np.ndarray, "draw"],
     counts: Int64[np.ndarray, "draw"],
     step: np.ndarray,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -67,9 +67,10 @@ def gather(
     window: Window | None = None,
     early: bool = False,
     times: bool = True,
+    bare: Collection[str] = (),
 ) -> Gathered:
     """See `Store.gather`."""
-    picker = _Picker(store, np.asarray(samples, np.int64), window, early)
+    picker = Picker(store, np.asarray(samples, np.int64), window, early, bare)
     return Gathered(
         picker.starts,
         picker.take(picker.steps, STEP_TIME, _NO_TIMES) if times else _NO_TIMES,
@@ -79,24 +80,29 @@ def gather(
 
 
 def gather_ahead(
-    store: Store, samples: Integer[np.ndarray, "member"], name: str, window: Window
+    store: Store, samples: Integer[np.ndarray, "member"], name: str, window: Window, bare: bool = False
 ) -> tuple[Gathered, Bool[np.ndarray, "member"]]:
     """A window, and one step more of each sample: the modality's first one after it, where there is one.
 
     Returns:
         the steps, with the events of this modality alone; and which samples have one more.
     """
-    picker = _Picker(store, np.asarray(samples, np.int64), window)
+    picker = Picker(store, np.asarray(samples, np.int64), window, bare=[name] if bare else ())
     return picker.ahead(name)
 
 
-class _Picker:
+class Picker:
     """Some samples of one store, or a window of each."""
 
     def __init__(
-        self, store: Store, samples: Int64[np.ndarray, "member"], window: Window | None, early: bool = False
+        self,
+        store: Store,
+        samples: Int64[np.ndarray, "member"],
+        window: Window | None,
+        early: bool = False,
+        bare: Collection[str] = (),
     ) -> None:
-        self.store, self.window = store, window
+        self.store, self.window, self.bare = store, window, bare
         self.shelf = Shelf(samples, store.shard_starts)
         index = store.index(STEP_INDEX)
         self.first, lengths = self.shelf.span(index)
@@ -128,7 +134,7 @@ class _Picker:
             step = (self.starts[1:] - 1).repeat(place.counts)
         else:
             step = np.arange(len(place.counts)).repeat(place.counts)
-        return Rows(place.starts, step, self._arrays(name, place))
+        return Rows(place.starts, step, {} if name in self.bare else self.arrays(name, place))
 
     def ahead(self, name: str) -> tuple[Gathered, Bool[np.ndarray, "member"]]:
         """See `gather_ahead`."""
@@ -144,7 +150,7 @@ class _Picker:
         time = np.insert(here, self.starts[1:][more], there)
         step = np.minimum(self._step_in_window(name, place), n_steps.repeat(place.counts))
         step += starts[:-1].repeat(place.counts)
-        rows = Rows(place.starts, step, self._arrays(name, place))
+        rows = Rows(place.starts, step, {} if name in self.bare else self.arrays(name, place))
         return Gathered(starts, time, {name: rows}, {}), more
 
     def _step_in_window(self, name: str, place: Place) -> np.ndarray:
@@ -168,7 +174,7 @@ class _Picker:
             found[i] = first[i] + begin, first[i] + end, first[i] + after, following
         return found[:, 0], found[:, 1], found[:, 2], found[:, 3]
 
-    def _arrays(self, name: str, place: Place) -> dict[str, Any]:
+    def arrays(self, name: str, place: Place) -> dict[str, Any]:
         entry = self.store.entry(name)
         arrays: dict[str, Any] = {
             part: self.take(place, row_file(name, part), like) for part, like in parts_of(entry).items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,7 @@ class Store:
         window: Window | None = None,
         early: bool = False,
         times: bool = True,
+        bare: Collection[str] = (),
     ) -> Gathered:
         """Some samples, side by side in this order; any sample may come again.
 
@@ -204,20 +205,23 @@ class Store:
             window: the steps [first, last) of each sample that are wanted; None: all.
             early: a label of the whole sample is there in every window that has steps of it.
             times: whether the times of the steps are wanted.
+            bare: modalities of which only the steps are wanted, and no arrays.
         """
         modalities = self.modalities if modalities is None else modalities
         tasks = self.tasks if tasks is None else tasks
-        return gather(self, samples, modalities, tasks, window, early, times)
+        return gather(self, samples, modalities, tasks, window, early, times, bare)
 
     def gather_ahead(
-        self, samples: Integer[np.ndarray, "member"], name: str, window: Window
+        self, samples: Integer[np.ndarray, "member"], name: str, window: Window, bare: bool = False
     ) -> tuple[Gathered, Bool[np.ndarray, "member"]]:
         """A window, and one step more of each sample: the modality's first one after it, if there is one.
+
+        With `bare`, events come without arrays.
 
         Returns:
             the steps, with the events of this modality alone; and which samples have one more.
         """
-        return gather_ahead(self, samples, name, window)
+        return gather_ahead(self, samples, name, window, bare)
 
     def chunks(self, name: str, samples: Integer[np.ndarray, "member"]) -> Iterator[dict[str, Any]]:
         """The arrays of a modality or task over some samples, in the store's order, a part at a time."""

@@ -176,20 +176,16 @@ def test_only_from_the_samples_that_it_may_draw_from(model: Model, store: Store,
     assert same(sorted(found.items()), sorted(labels(whole, "next_vitals").items()))
 
 
-def test_every_event_is_drawn_as_often(model: Model, store: Store) -> None:
-    """Events, not samples: χ² over them, with the steps that events share as one."""
-    among = np.array([3, 20, 11, 0, 8])
-    negatives = Negatives(store, model.modalities["vitals"], "vitals", task="t", n=4, among=among)
-    n_seeds = 500
+def test_every_step_is_drawn_as_often(model: Model, store: Store, steps: Steps) -> None:
+    """Not samples, nor events: χ² over the steps."""
+    among, n_seeds, n = np.array([3, 20, 11, 0, 8]), 500, 4
+    negatives = Negatives(store, model.modalities["vitals"], "vitals", task="t", n=n, among=among)
     drawn = [negatives.draw(SAMPLES, seed) for seed in range(n_seeds)]
     counts = Counter((int(s), float(t)) for one in drawn for s, t in zip(one.sample, one.time, strict=True))
-    gathered = store.gather(among, ["vitals"], [])
-    rows = gathered.events["vitals"]
-    owner = among.repeat(np.diff(rows.starts))
-    events = Counter(zip(owner.tolist(), gathered.time[rows.step].tolist(), strict=True))
-    assert counts.keys() <= events.keys()
-    share = n_seeds * len(SAMPLES) * 4 / events.total()
-    chi2 = sum((counts[step] - n * share) ** 2 / (n * share) for step, n in events.items())
+    events = {(i, time): len(step) for i in among.tolist() for time, step in steps[i].items()}
+    assert counts.keys() <= events.keys() and max(events.values()) > 1
+    share = n_seeds * len(SAMPLES) * n / len(events)
+    chi2 = sum((counts[step] - share) ** 2 / share for step in events)
     assert chi2 < len(events) + 4 * (2 * len(events)) ** 0.5
 
 
@@ -199,3 +195,21 @@ def test_no_samples_and_samples_without_events(assembler: Assembler, model: Mode
         assert batch.weights["next_vitals"] == 0 and len(batch.targets["next_vitals"]) == 0
         parameters, _ = model(batch)
         assert parameters["next_vitals"].shape == (0, 1 + K + 2)
+
+
+@pytest.mark.parametrize("window", [None, (0, 3), (3, 6)])
+def test_label_weights_need_no_arrays(
+    window: tuple[int, int] | None, assembler: Assembler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process counts the labels of the whole batch; it reads what its own part holds, and no more."""
+    expected = assembler.batch(SAMPLES, 7, window).weights
+    read = []
+    events = type(assembler.modalities["vitals"]).events
+
+    def counted(self: object, step: torch.Tensor, arrays: object, words: object) -> object:
+        read.append(len(step))
+        return events(self, step, arrays, words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(assembler.modalities["vitals"]), "events", counted)
+    assert assembler._label_weights(SAMPLES, window) == expected
+    assert not read
