@@ -11,13 +11,12 @@ import pytest
 import torch
 
 import mmseq
-from mmseq.batch import NumericEvents
+from mmseq.batch import VectorEvents
 from mmseq.batch.assemble import Assembler
 from mmseq.errors import ConfigError
 from mmseq.inference.early import evaluate_early
 from mmseq.split import listed_samples
 
-COLUMNS = ["a", "b", "c", "d"]
 SAMPLES, STEPS = 300, 10
 
 
@@ -27,22 +26,20 @@ def _rotating() -> dict[str, Any]:
     begin, turn = rng.uniform(-np.pi, np.pi, (2, SAMPLES, 1, 2))
     at = begin + turn / 2 * np.arange(STEPS)[:, None]
     values = np.concatenate([np.cos(at), np.sin(at)], 2) + 0.05 * rng.normal(size=(SAMPLES, STEPS, 4))
-    table = pd.DataFrame(values.reshape(-1, 4), columns=COLUMNS)
-    table["id"] = np.repeat([f"s{i}" for i in range(SAMPLES)], STEPS)
-    return {"points": table.assign(t=np.tile(np.arange(STEPS), SAMPLES))}
+    ids, times = np.repeat([f"s{i}" for i in range(SAMPLES)], STEPS), np.tile(np.arange(STEPS), SAMPLES)
+    return {"points": pd.DataFrame({"id": ids, "t": times, "v": values.reshape(-1, 4).tolist()})}
 
 
-def _tree(folder: Path, silent: Path, **task: Any) -> dict[str, Any]:
-    points = {"kind": "silent", "table": "points", "time": "t", "columns": COLUMNS}
+def _tree(folder: Path, **task: Any) -> dict[str, Any]:
+    points = {"kind": "vector", "table": "points", "time": "t", "column": "v", "shape": [4]}
     return {
         "name": "rotating",
-        "plugins": [str(silent)],
         "data": {
             "source": {"kind": "memory", "id": "id"},
             "split": {"train": 0.7, "validation": 0.1, "test": 0.2},
             "store": str(folder / "stores"),
         },
-        "modalities": {"points": points | {"encoder": {"kind": "mlp", "hidden": 32}}},
+        "modalities": {"points": points},
         "fusion": {"kind": "concat", "width": 16},
         "core": {"kind": "gru", "hidden": 32},
         "tasks": {"next": {"kind": "next_step", "modality": "points", **task}},
@@ -56,9 +53,9 @@ def data() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def run(data: dict[str, Any], silent: Path, tmp_path_factory: pytest.TempPathFactory) -> mmseq.Run:
+def run(data: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> mmseq.Run:
     folder = tmp_path_factory.mktemp("rotating")
-    return mmseq.train(mmseq.load_config(_tree(folder, silent)), data=data, output=folder)
+    return mmseq.train(mmseq.load_config(_tree(folder)), data=data, output=folder)
 
 
 def test_it_learns(run: mmseq.Run, data: dict[str, Any]) -> None:
@@ -79,10 +76,10 @@ def _like_the_last(run: mmseq.Run, data: dict[str, Any]) -> float:
     samples = listed_samples(run.splits, store)["test"]
     batch = Assembler(store, model, tasks=["next"], among=samples).batch(samples)
     target, events = batch.targets["next"], batch.events["points"]
-    assert isinstance(events, NumericEvents) and target.candidates is not None
+    assert isinstance(events, VectorEvents) and target.candidates is not None
     own, drawn = target.candidates.own, target.candidates.drawn
-    assert isinstance(own, NumericEvents) and isinstance(drawn, NumericEvents)
-    others = drawn.values.view(len(samples), -1, len(COLUMNS))[target.candidates.sample]
+    assert isinstance(own, VectorEvents) and isinstance(drawn, VectorEvents)
+    others = drawn.values.view(len(samples), -1, 4)[target.candidates.sample]
     candidates = torch.cat([own.values[target.candidates.positive][:, None], others], 1)
     distance = (candidates - events.values[target.where][:, None]).norm(dim=2)
     return float((distance.argmin(1) == 0).double().mean())
@@ -103,7 +100,7 @@ def test_encodings_do_not_collapse(run: mmseq.Run, data: dict[str, Any]) -> None
 def test_predictions_tell_samples_and_times_alone(run: mmseq.Run, data: dict[str, Any]) -> None:
     table = run.model().predict(data)
     assert table.column_names == ["id", "time"] and table.num_rows == SAMPLES
-    row = mmseq.Stream(run.model()).push("x", 0, {"points": dict.fromkeys(COLUMNS, 0.5)})
+    row = mmseq.Stream(run.model()).push("x", 0, {"points": [0.5, 0.5, 0.5, 0.5]})
     assert row == {"id": "x", "time": 0}
 
 
@@ -114,10 +111,8 @@ def test_what_needs_a_likelihood_or_a_sample_label_is_refused(run: mmseq.Run, da
         evaluate_early(run, "test", data)
 
 
-def test_with_the_time_it_predicts_when_but_draws_nothing(
-    data: dict[str, Any], silent: Path, tmp_path: Path
-) -> None:
-    tree = _tree(tmp_path, silent, time=True, negatives=4, temperature=0.2)
+def test_with_the_time_it_predicts_when_but_draws_nothing(data: dict[str, Any], tmp_path: Path) -> None:
+    tree = _tree(tmp_path, time=True, negatives=4, temperature=0.2)
     tree["training"]["epochs"] = 1
     run = mmseq.train(mmseq.load_config(tree), data=data, output=tmp_path)
     assert run.model().predict(data).column_names == ["id", "time", "next.wait", "next.wait.scale"]
@@ -128,11 +123,9 @@ def test_with_the_time_it_predicts_when_but_draws_nothing(
         run.model().generate(data, horizon=3.0)
 
 
-def test_an_option_that_would_do_nothing_is_refused(
-    data: dict[str, Any], silent: Path, tmp_path: Path
-) -> None:
-    tree = _tree(tmp_path, silent, negatives=4)
-    tree["modalities"]["points"]["kind"] = "numeric"
+def test_an_option_that_would_do_nothing_is_refused(data: dict[str, Any], tmp_path: Path) -> None:
+    tree = _tree(tmp_path, negatives=4)
+    tree["modalities"]["points"] = {"kind": "numeric", "table": "points", "time": "t", "columns": ["t"]}
     with pytest.raises(ConfigError, match="'negatives' is for a modality whose next event has no likelihood"):
         mmseq.train(mmseq.load_config(tree), data=data, output=tmp_path)
     assert not (tmp_path / "rotating").exists()
