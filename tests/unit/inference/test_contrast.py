@@ -69,6 +69,19 @@ def test_it_learns(run: mmseq.Run, data: dict[str, Any]) -> None:
     assert mmseq.evaluate(run, "test", data=data)["next"] == report
 
 
+def test_of_noise_it_learns_nothing(tmp_path: Path) -> None:
+    """Neither by how many events share a step, of which there are one to four."""
+    rng = np.random.default_rng(0)
+    count = rng.integers(1, 5, (SAMPLES, STEPS)).reshape(-1)
+    ids, times = np.repeat([f"s{i}" for i in range(SAMPLES)], STEPS), np.tile(np.arange(STEPS), SAMPLES)
+    table = pd.DataFrame({"id": ids.repeat(count), "t": times.repeat(count)})
+    data = {"points": table.assign(v=rng.normal(size=(len(table), 4)).tolist())}
+    run = mmseq.train(mmseq.load_config(_tree(tmp_path, negatives=7)), data=data, output=tmp_path)
+    report = mmseq.evaluate(run, "test", data=data)["next"]
+    assert report["metrics"]["accuracy"] == pytest.approx(1 / 8, abs=0.04)  # 540 labels: 3 deviations
+    assert report["metrics"]["loss"] > 0.98 * report["baseline"]["loss"]
+
+
 def _like_the_last(run: mmseq.Run, data: dict[str, Any]) -> float:
     """How often the candidate that is nearest to the last event is the next one."""
     model = run.model()
