@@ -32,6 +32,7 @@ from mmseq.split import split_samples
 
 YAML = """\
 name: leak
+plugins: [SILENT]
 data:
   source: {kind: tables, root: data, id: id, group: family}
   samples: samples.csv
@@ -41,6 +42,7 @@ modalities:
   vitals: {kind: numeric, table: vitals.csv, time: minute, columns: [heart, noise], fill: decay}
   labs: {kind: numeric, table: labs.csv, time: minute, pivot: {code: item, value: value}, columns: [k, na]}
   codes: {kind: category, table: codes.csv, time: minute, column: code}
+  frames: {kind: silent, table: vitals.csv, time: minute, columns: [heart, noise]}
   ward: {kind: category, table: samples.csv, columns: [ward]}
   age: {kind: numeric, table: samples.csv, columns: [age]}
 fusion: {kind: gated, width: 8}
@@ -53,9 +55,10 @@ tasks:
   stage: {kind: classification, table: stages.csv, time: minute, column: stage}
   next: {kind: next_step, modality: vitals, weight: 0.1, time: true}
   code: {kind: next_step, modality: codes, weight: 0.1}
+  seen: {kind: next_step, modality: frames, weight: 0.1, negatives: 3}
 balance: {kind: uncertainty}
 training: {epochs: 2, batch: {samples: 8}, optimizer: {lr: 1e-2}, threads: 1, accelerator: cpu, log_every: 1}
-"""
+""".replace("SILENT", str(Path(__file__).parents[1] / "silent.py"))
 
 Row = dict[str, str]
 Tables = dict[str, list[Row]]
@@ -241,7 +244,7 @@ def check_same(one: Seen, other: Seen) -> None:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(silent: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("base"), cohort(60, 0))
 
 
@@ -366,7 +369,7 @@ def time_scale_of_all(patch: pytest.MonkeyPatch) -> None:
 
 def waits_of_all(patch: pytest.MonkeyPatch) -> None:
     waits = mmseq.fit._waits
-    patch.setattr(mmseq.fit, "_waits", lambda store, c, m, samples: waits(store, c, m, everyone(store)))
+    patch.setattr(mmseq.fit, "_waits", lambda store, c, samples: waits(store, c, everyone(store)))
 
 
 def train_on_validation(patch: pytest.MonkeyPatch) -> None:
@@ -428,6 +431,15 @@ def test_training_on_validation_changes_weights(
     train_on_validation(monkeypatch)
     first, second = trained(base), trained(changed(other_labels))
     assert first.weights[-1] != second.weights[-1]
+
+
+def test_drawing_negatives_from_all_changes_weights(
+    base_trained: Seen, changed: Changed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """caught: negatives of the validation split, which train what tells events apart."""
+    init = Assembler.__init__
+    monkeypatch.setattr(Assembler, "__init__", lambda *given, among=None, **options: init(*given, **options))
+    assert trained(changed(large_values)).weights[-1] != base_trained.weights[-1]
 
 
 def test_words_and_sizes_that_only_held_out_samples_have(base: Path, changed: Changed) -> None:

@@ -29,7 +29,6 @@ from mmseq.training.module import TrainingModule
 from mmseq.training.schedule import rate
 from mmseq.training.sitting import Sitting
 
-SILENT = Path(__file__).parents[1] / "silent.py"
 N, EPOCHS = 10_000, 34  # of 6 steps: 204
 WHOLE = list(itertools.product((1, 2, 4), (0, 1, 2), (1, 2, 4)))  # processes, workers, accumulation
 QUICK = [(2, 0, 2), (4, 1, 1)]
@@ -105,13 +104,13 @@ def test_the_same_samples_at_each_step(
 
 
 @pytest.fixture(scope="module")
-def exact(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+def exact(toy: Path, silent: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """Six tasks, most labels missing, one by contrast, dropout, a learned balance; in float64."""
     store = tmp_path_factory.mktemp("exact") / "stores"
     settings = ["training.precision=64-true", f"training.epochs={EPOCHS}", f"data.store={store}"]
     frames = "{kind: silent, table: vitals.csv, time: minute, columns: [heart, noise]}"
     contrast = "{kind: next_step, modality: frames, negatives: 3, time: true, weight: 0.1}"
-    settings += [f"plugins=[{SILENT}]", f"modalities.frames={frames}", f"tasks.contrast={contrast}"]
+    settings += [f"plugins=[{silent}]", f"modalities.frames={frames}", f"tasks.contrast={contrast}"]
     return mmseq.load_config(toy, [*settings, "training.checkpoint.steps=50", "training.checkpoint.keep=9"])
 
 
@@ -222,7 +221,7 @@ def _train_again(
     shutil.rmtree(run / "model")
     for late in [path for path in (run / "checkpoints").glob("step-*") if int(path.name[5:]) > 0]:
         shutil.rmtree(late)
-    again = ["train", "--resume", run.name, "--plugin", str(SILENT)]
+    again = ["train", "--resume", run.name, "--plugin", str(alone.plugins[0])]
     _must_end_well(in_processes(again, 2))
     assert _furthest(_last_weights(run), _last_weights(alone.path)) <= 1e-9
     shutil.rmtree(run / "model")
