@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,6 +36,7 @@ from mmseq.recompute import encode_by_segments
 from mmseq.state import State, part
 from mmseq.tensors import dump_tensors
 
+Shared = Callable[[Tensor], Tensor]
 N_CLOCK = 2
 SCHEMA = "mmseq model 1"
 WEIGHTS = "weights.safetensors"
@@ -192,14 +193,20 @@ class Model(nn.Module):
         return self.like.dtype
 
     def forward(
-        self, batch: Batch, state: State | None = None
+        self, batch: Batch, state: State | None = None, shared: Shared | None = None
     ) -> tuple[dict[str, Float[Tensor, "_label _parameter"]], State]:
-        """The parameters of every task at its targets, and the state after the last step."""
+        """The parameters of every task at its targets, and the state after the last step.
+
+        Args:
+            batch: with the targets.
+            state: to go on from.
+            shared: takes the core's outputs, and gives what readouts and heads are to read in their place.
+        """
         timeline = batch.timeline
         # A label of a sample has a weight where it stands at every step; else one read a sample will do.
         early = any(t.weight is not None for task, t in batch.targets.items() if task not in self.by_step)
         at = torch.arange(timeline.n_steps, device=timeline.starts.device) if early else None
-        hidden, read, after = self.trunk(batch, state, at)
+        hidden, read, after = self.trunk(batch, state, at, shared)
         parameters = {}
         for task, target in batch.targets.items():
             if task in self.by_step:
@@ -284,12 +291,18 @@ class Model(nn.Module):
         return self.trunk(Batch([""] * n_samples, timeline, self.no_events()).to(self.like.device))[2]
 
     def trunk(
-        self, batch: Batch, state: State | None = None, at: Int64[Tensor, "query"] | None = None
+        self,
+        batch: Batch,
+        state: State | None = None,
+        at: Int64[Tensor, "query"] | None = None,
+        shared: Shared | None = None,
     ) -> tuple[Float[Tensor, "step hidden"], Float[Tensor, "query read"], State]:
         """Hidden at every step, and what the readouts make of it at the steps `at` (default: the last)."""
         timeline, clock_after = go_on(batch.timeline, part(state, "clock"))
         timeline, marks_after = self.mark(batch.events, timeline, part(state, "marks"))
         hidden, after = self._encode(batch.events, timeline, state)
+        if shared is not None:
+            hidden = shared(hidden)
         read, after["readouts"] = self.read(hidden, timeline, part(state, "readouts"), at)
         return hidden, read, {**after, "clock": clock_after, "marks": marks_after}
 

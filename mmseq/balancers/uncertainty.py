@@ -34,12 +34,19 @@ class UncertaintyBalancer(Balancer):
         super().__init__(tasks)
         self.raw = nn.Parameter(torch.zeros(len(self.tasks)))
 
+    @property
+    def log_variance(self) -> Float[Tensor, "task"]:
+        return _BOUND * (self.raw / _BOUND).tanh()
+
+    def told(self) -> dict[str, float]:
+        factor = (-self.log_variance.detach()).exp().tolist()
+        return {task: f * w / 2 for f, (task, w) in zip(factor, self.tasks.items(), strict=True)}
+
     def forward(
         self, losses: Mapping[str, Float[Tensor, ""]], weights: Mapping[str, float], share: float
     ) -> Float[Tensor, ""]:
-        log_variance = _BOUND * (self.raw / _BOUND).tanh()
         terms = []
-        for (task, weight), s in zip(self.tasks.items(), log_variance, strict=True):
+        for (task, weight), s in zip(self.tasks.items(), self.log_variance, strict=True):
             has_part = weight > 0 and weights[task] > 0
             terms.append((-s).exp() * weight * losses[task] / 2 + s * (share * has_part / 2))
         return torch.stack(terms).sum()

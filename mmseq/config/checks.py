@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from mmseq.balancers import balancers
 from mmseq.batch import CategoryEvents
 from mmseq.config.places import Loc
 from mmseq.cores.nested import is_causal
@@ -34,6 +35,7 @@ def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     yield from _task_modalities(experiment)
     yield from _long_samples(experiment)
     yield from _monitor(experiment)
+    yield from _balancer(experiment)
 
 
 def _long_samples(experiment: Experiment) -> Iterator[Contradiction]:
@@ -64,6 +66,17 @@ def _long_samples(experiment: Experiment) -> Iterator[Contradiction]:
         yield (
             ("training", "recompute"),
             f"does nothing: a window has {training.window} steps; make it less, or leave it out",
+        )
+
+
+def _balancer(experiment: Experiment) -> Iterator[Contradiction]:
+    """What looks at a global batch before its step must see all of it at once."""
+    reads = balancers.component_class(experiment.balance.kind).reads
+    if reads != "nothing" and experiment.training.accumulation > 1:
+        yield (
+            ("training", "accumulation"),
+            f"must be 1: the balancer {experiment.balance.kind!r} reads the {reads} of a whole batch before "
+            "its step; leave it out, or choose another balancer",
         )
 
 

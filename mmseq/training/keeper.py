@@ -22,6 +22,7 @@ from mmseq.signals import STOPS, StopSignal
 from mmseq.training.checkpoint import Checkpoint, Progress, moments_of
 from mmseq.training.checkpoints import Checkpoints
 from mmseq.training.module import TrainingModule
+from mmseq.training.shared import cosines
 
 _VANISHED, _EXPLODED = 1e-7, 100.0
 
@@ -140,6 +141,10 @@ class Keeper(pl.Callback):
         self.norms.append(module.gradient_norm)
         if module.step % self.config.log_every == 0:
             values = {task: {"loss": float(loss)} for task, loss in module.losses.items()}
+            for task, factor in module.balancer.told().items():
+                values.setdefault(task, {})["weight"] = factor
+            for (one, other), cosine in cosines(module.balancer, module.whole).items():
+                values[one][f"cosine.{other}"] = cosine
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             total = {"loss": float(module.loss), "gradient_norm": float(module.gradient_norm), "lr": lr}
             self._write_metrics(trainer, module, "train", {"": total, **values})

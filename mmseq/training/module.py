@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmseq.balancers import Balancer
+from mmseq.balancers import Balancer, Whole
 from mmseq.batch import Batch
 from mmseq.carried import Carried
 from mmseq.config.experiment import OptimizerConfig, TrainingConfig
@@ -23,6 +24,7 @@ from mmseq.training.checkpoint import Checkpoint, check_fits, restore_optimizer
 from mmseq.training.diagnose import diagnose, merged
 from mmseq.training.guard import Guard
 from mmseq.training.schedule import rate
+from mmseq.training.shared import SharedGradients, whole_batch
 
 
 class TrainingModule(pl.LightningModule):
@@ -37,12 +39,14 @@ class TrainingModule(pl.LightningModule):
         saved: where they were taken to; None: nowhere yet.
         guard: what it knows of the losses so far; kept up to date.
         seed: of the run.
+        first_epoch: epochs that were finished before.
         processes: that train together.
 
     Attributes:
         losses, loss: of the optimizer step in progress, summed over micro-batches and, once its gradient is
             there, over processes.
         fault: why that step was not taken; None: it was.
+        whole: what the balancer was shown of the step in progress; None: nothing.
         ask: what this process wants all to know at a step; see `Keeper`.
         asked: for each of those, whether any process wants it; None: they have not been asked in this step.
     """
@@ -58,12 +62,15 @@ class TrainingModule(pl.LightningModule):
         *,
         guard: Guard | None = None,
         seed: int = 0,
+        first_epoch: int = 0,
         processes: Processes = ALONE,
     ) -> None:
         super().__init__()
         self.model, self.balancer = model, balancer
         self.config, self.total_steps, self.first_step = config, total_steps, first_step
         self.guard, self.seed, self.processes = guard or Guard(), seed, processes
+        self.first_epoch = first_epoch
+        self.whole: Whole | None = None
         self.moments = None if saved is None else saved.moments
         self.carried, self.validated = Carried(saved.carried if saved else None), Carried()
         if saved is not None:
@@ -83,13 +90,17 @@ class TrainingModule(pl.LightningModule):
         """Optimizer steps taken since the run began, earlier sittings included."""
         return self.first_step + self.global_step
 
-    def forward(self, batch: Batch) -> dict[str, Float[Tensor, "label parameter"]]:
+    def forward(
+        self, batch: Batch, shared: SharedGradients | None = None
+    ) -> dict[str, Float[Tensor, "label parameter"]]:
         """The parameters of every task at its targets, in the configured precision."""
         carried = self.carried if self.training else self.validated
-        mixed = self.config.precision == "bf16-mixed"
+        with self._precision():
+            return carried.run(partial(self.model, shared=shared), batch)
+
+    def _precision(self) -> torch.autocast:
         # Not Lightning's precision plugins: they would round the timeline's float64 times.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
-            return carried.run(self.model, batch)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16-mixed")
 
     def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""] | None:
         self.micros.append((batch, None))  # told of where it does not fit into memory
@@ -97,17 +108,44 @@ class TrainingModule(pl.LightningModule):
             with torch.no_grad():
                 self(batch)
             return None
-        parameters = self(batch)
+        shared = SharedGradients() if self.balancer.reads == "gradients" else None
+        parameters = self(batch, shared)
         self.micros[-1] = (batch, self.carried.before)
-        losses = {
-            task: head.loss_sum(parameters[task], batch.targets[task]) / (batch.weights[task] or 1.0)
-            for task, head in self.model.heads.items()
-        }
+        losses = self._losses(parameters, batch)
+        if self.balancer.reads != "nothing":
+            self.whole = self._whole(losses, batch, shared)
+            self.balancer.look(self.whole)
         loss = self.balancer(losses, batch.weights, batch.share)
         self._note(losses, loss, batch)
+        if shared is not None:
+            loss = shared.loss(self.balancer, losses)
         # Lightning divides by the micro-batches of a step, and DistributedDataParallel by the processes;
         # these losses are parts of a sum already.
         return loss * (self.config.accumulation * self.processes.size)
+
+    def _losses(self, parameters: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """Of each task, this micro-batch's part of its mean loss over the global batch."""
+        return {
+            task: head.loss_sum(parameters[task], batch.targets[task]) / (batch.weights[task] or 1.0)
+            for task, head in self.model.heads.items()
+        }
+
+    def _whole(self, losses: dict[str, Tensor], batch: Batch, shared: SharedGradients | None = None) -> Whole:
+        key = hash_key(self.seed, self.step)
+        return whole_batch(self.balancer, self.processes, losses, batch.weights, shared, key)
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        super().optimizer_step(*arguments, **options)
+        if self.balancer.rereads and self.losses and self.fault is None:
+            self._judge()
+
+    @torch.no_grad()
+    def _judge(self) -> None:
+        """Shows the balancer what the step has made of its batch."""
+        ((batch, state),) = self.micros
+        with self._precision():
+            parameters, _ = self.model(batch, state)
+        self.balancer.judge(self._whole(self._losses(parameters, batch), batch))
 
     def _note(self, losses: dict[str, Tensor], loss: Tensor, batch: Batch) -> None:
         """Adds this micro-batch to the step's losses; a task without a label has none."""
@@ -141,12 +179,20 @@ class TrainingModule(pl.LightningModule):
             if self.config.guard.spike is not None:
                 self.guard.take(float(self.loss))
             self.guard.in_a_row = 0
+            if self.balancer.watches:
+                self.balancer.took(self._taken(), self.first_epoch + self.trainer.current_epoch)
             if self.config.clip is not None:
                 nn.utils.clip_grads_with_norm_(parameters, self.config.clip, self.gradient_norm)
             return
         self.guard.skip()
         for parameter in parameters:
             parameter.grad = None  # which every optimizer passes over, moments and all
+
+    def _taken(self) -> Whole:
+        """The losses of the step, of all micro-batches and processes."""
+        losses = [float(self.losses.get(task, 0.0)) for task in self.balancer.tasks]
+        there = torch.tensor([task in self.losses for task in self.balancer.tasks])
+        return Whole(torch.tensor(losses, dtype=torch.float64), there)
 
     def _sum_over_processes(self) -> None:
         """The losses, and in the same message what each process asks for."""

@@ -167,6 +167,7 @@ class Sitting:
             self.saved,
             guard=self.progress.guard,
             seed=self.experiment.seed,
+            first_epoch=feed.first_epoch,
             processes=self.processes,
         )
 

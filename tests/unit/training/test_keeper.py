@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from mmseq.balancers.fixed import FixedBalancer
 from mmseq.carried import Carried
 from mmseq.config.training import TrainingConfig
 from mmseq.errors import Interrupted, NumericError
@@ -62,6 +63,7 @@ class Module(TrainingModule):
         self.model = SimpleNamespace(facts=SimpleNamespace(to_json=dict))
         self.losses, self.loss = {"task": torch.tensor(1.5)}, torch.tensor(1.5)
         self.fault, self.guard, self.asked = None, Guard(), None
+        self.balancer, self.whole = FixedBalancer({"task": 1.0}), None
         self.gradient_norm, self.carried = torch.tensor(1.0), Carried()
         self.evaluator = SimpleNamespace(compute=self._report)
 
