@@ -107,8 +107,8 @@ class ForgetsCarry(Model):
 
 
 class DetachesState(Model):
-    def trunk(self, batch: Batch, state: State | None = None, at: Tensor | None = None) -> Any:
-        return super().trunk(batch, None if state is None else map_state(Tensor.detach, state), at)
+    def trunk(self, batch: Batch, state: State | None = None, *rest: Any) -> Any:
+        return super().trunk(batch, None if state is None else map_state(Tensor.detach, state), *rest)
 
 
 class LeaksAcrossSamples(Model):
