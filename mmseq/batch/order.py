@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
 
+from mmseq.batch.pools import Pool, drawn
 from mmseq.random import permutation
 
 
@@ -24,6 +26,8 @@ class Order:
         size: samples in a global batch; the last of an epoch may have fewer.
         steps: a step budget for a global batch, instead of `size`; a longer sample stands alone.
         bucket: batches in a group.
+        pools: to draw samples from at set shares; none: every sample once an epoch. A sample stands in a
+            batch once, however few there are to draw from.
     """
 
     samples: Int64[np.ndarray, "sample"]
@@ -32,31 +36,47 @@ class Order:
     size: int | None = 32
     steps: int | None = None
     bucket: int = 8
+    pools: Sequence[Pool] = ()
 
     def epoch(self, epoch: int) -> list[Int64[np.ndarray, "_member"]]:
         """Store indices of each global batch, in order."""
-        shuffled = permutation(len(self.samples), self.seed, epoch, 0)
-        batches = [b for group in self._groups(shuffled) for b in self._cut(self._by_length(group))]
+        batches = [b for group in self._groups(epoch) for b in self._cut(group)]
         return [self.samples[batches[i]] for i in permutation(len(batches), self.seed, epoch, 1)]
 
     def n_batches(self, epoch: int) -> int:
         """How many global batches an epoch has."""
         return -(-len(self.samples) // self.size) if self.size is not None else len(self.epoch(epoch))
 
-    def _groups(self, shuffled: np.ndarray) -> list[np.ndarray]:
+    def _groups(self, epoch: int) -> list[np.ndarray]:
+        """The epoch's samples, in groups of batches, each in the order in which they are cut into batches."""
+        if self.pools:
+            shuffled, source = drawn(self.pools, len(self.samples), self.seed, epoch)
+        else:
+            shuffled = permutation(len(self.samples), self.seed, epoch, 0)
+            source = np.zeros(len(shuffled), np.int64)
         if self.size is not None:
-            size = self.size * self.bucket
-            return [shuffled[i : i + size] for i in range(0, len(shuffled), size)]
-        assert self.steps is not None
-        group = np.cumsum(self.lengths[shuffled]) // (self.steps * self.bucket)
-        return np.split(shuffled, np.flatnonzero(np.diff(group)) + 1)
+            group = np.arange(len(shuffled)) // (self.size * self.bucket)
+        else:
+            assert self.steps is not None
+            group = np.cumsum(self.lengths[shuffled]) // (self.steps * self.bucket)
+        bounds = np.flatnonzero(np.diff(group)) + 1
+        parts = zip(np.split(shuffled, bounds), np.split(source, bounds), strict=True)
+        return [self._by_length(members, pool) for members, pool in parts]
 
-    def _by_length(self, group: np.ndarray) -> np.ndarray:
-        return group if self.bucket == 1 else group[np.argsort(self.lengths[group], kind="stable")]
+    def _by_length(self, members: np.ndarray, pool: np.ndarray) -> np.ndarray:
+        """Sorted by length, those of each pool spread evenly over the batches."""
+        if self.bucket == 1:
+            return members
+        by_pool = np.lexsort((self.lengths[members], _times_before(members), pool))
+        rank = np.empty(len(members))
+        for one in np.split(by_pool, np.flatnonzero(np.diff(pool[by_pool])) + 1):
+            rank[one] = (np.arange(len(one)) + 0.5) / max(len(one), 1)
+        return members[np.argsort(rank, kind="stable")]
 
     def _cut(self, group: np.ndarray) -> list[np.ndarray]:
         if self.size is not None:
-            return [group[i : i + self.size] for i in range(0, len(group), self.size)]
+            parts = [group[i : i + self.size] for i in range(0, len(group), self.size)]
+            return [_once(part) for part in parts] if self.pools else parts
         batches: list[list[int]] = [[]]
         assert self.steps is not None
         budget = self.steps
@@ -66,7 +86,21 @@ class Order:
                 batches.append([])
                 budget = self.steps - self.lengths[member]
             batches[-1].append(member)
-        return [np.array(batch) for batch in batches if batch]
+        return [_once(np.array(batch)) for batch in batches if batch]
+
+
+def _times_before(members: np.ndarray) -> np.ndarray:
+    """How often each came before."""
+    order = np.argsort(members, kind="stable")
+    first = np.flatnonzero(np.diff(members[order], prepend=-1))
+    times = np.empty(len(members), np.int64)
+    times[order] = np.arange(len(members)) - np.repeat(first, np.diff(first, append=len(members)))
+    return times
+
+
+def _once(members: np.ndarray) -> np.ndarray:
+    """Each once, where it came first."""
+    return members[np.sort(np.unique(members, return_index=True)[1])]
 
 
 def split(

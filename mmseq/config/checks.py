@@ -36,6 +36,7 @@ def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     yield from _long_samples(experiment)
     yield from _monitor(experiment)
     yield from _balancer(experiment)
+    yield from _drawing(experiment)
 
 
 def _long_samples(experiment: Experiment) -> Iterator[Contradiction]:
@@ -77,6 +78,21 @@ def _balancer(experiment: Experiment) -> Iterator[Contradiction]:
             ("training", "accumulation"),
             f"must be 1: the balancer {experiment.balance.kind!r} reads the {reads} of a whole batch before "
             "its step; leave it out, or choose another balancer",
+        )
+
+
+def _drawing(experiment: Experiment) -> Iterator[Contradiction]:
+    """Classes are drawn by a label of the whole sample."""
+    balance = experiment.training.batch.balance
+    known = [
+        name
+        for name, config in experiment.tasks.items()
+        if getattr(config, "column", None) and not config.by_step and config.kind != "regression"
+    ]
+    if balance is not None and balance not in known:
+        yield (
+            ("training", "batch", "balance"),
+            _names("a classification task of whole samples", balance, known),
         )
 
 

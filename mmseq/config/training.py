@@ -21,11 +21,24 @@ class BatchConfig(Section):
     bucket: PositiveInt = Field(
         8, description="batches whose samples are sorted by length together; 1: no bucketing"
     )
+    labelled: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of each batch that has a label of any task; few labels then come more often than "
+        "once an epoch; null: every sample once",
+    )
+    balance: str | None = Field(
+        None,
+        description="classification task whose classes are drawn equally often; null: every sample once",
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> BatchConfig:
         if self.samples and self.steps:
             raise ValueError("has both `samples` and `steps`; keep one")
+        if self.labelled and self.balance:
+            raise ValueError("has both `labelled` and `balance`; keep one")
         return self
 
 

@@ -18,6 +18,7 @@ from mmseq.balancers import balancers
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import evaluation_loader
 from mmseq.batch.order import Order
+from mmseq.batch.pools import pools_of
 from mmseq.config.checks import LOSS, MONITOR, no_metric
 from mmseq.config.errors import ConfigProblems, Problem
 from mmseq.config.experiment import Experiment
@@ -176,7 +177,9 @@ class Sitting:
         train, batch = self.splits["train"], self.config.batch
         size = None if batch.steps else batch.samples or 32
         lengths = self.store.lengths[train]
-        order = Order(train, lengths, self.experiment.seed, size, batch.steps, batch.bucket)
+        labelled = [task for task in self.store.tasks if self.experiment.tasks[task].weight]
+        pools = pools_of(batch, self.store, train, labelled)
+        order = Order(train, lengths, self.experiment.seed, size, batch.steps, batch.bucket, pools)
         assembler = Assembler(self.store, self.model, tasks=list(self.model.heads), among=train)
         validation, seed = self.splits["validation"], self.experiment.seed
         return Feed(assembler, order, validation, self.config, seed, self.progress.step, self.processes)

@@ -30,7 +30,13 @@ def test_defaults_are_written_down(write: Callable[..., Path]) -> None:
     text = dump_config(load_config(write()))
     tree = parse_yaml(Text("", text)).value
     assert tree["modalities"]["flights"]["encoder"]["kind"] == "linear"
-    assert tree["training"]["batch"] == {"samples": 32, "steps": None, "bucket": 8}
+    assert tree["training"]["batch"] == {
+        "samples": 32,
+        "steps": None,
+        "bucket": 8,
+        "labelled": None,
+        "balance": None,
+    }
 
 
 def test_overrides_that_contradict_defaults_still_come_back(

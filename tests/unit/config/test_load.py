@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmseq.balancers import balancers
 from mmseq.config.errors import ConfigProblems
 from mmseq.config.load import load_config
 from mmseq.errors import ConfigError
@@ -137,7 +138,7 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "{kind: uncertainty}",
             "uncertainty",
             "uncertainty",
-            "balance: needs a map with `kind`, one of fixed, uncertainty",
+            f"balance: needs a map with `kind`, one of {', '.join(balancers.kinds())}",
         ),
         (
             "columns: [delay, distance]",
@@ -228,7 +229,8 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "monitor: level/f1_makro",
             "level/f1_makro",
             "training.monitor: must name a metric of task 'level', after the /; came 'f1_makro'; did you "
-            "mean 'f1_macro'?; there are: loss, accuracy, f1_macro, auroc, auprc, nll",
+            "mean 'f1_macro'?; there are: loss, accuracy, f1_macro, auroc, auprc, nll, "
+            "recall_head, recall_middle, recall_tail",
         ),
         (
             "time: minute, columns: [delay, distance]}",
