@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import evaluation_loader
 from mmseq.carried import Carried
@@ -65,17 +68,34 @@ def split_of(run: Run, split: str, data: Any = None) -> tuple[Model, Store, np.n
     return model, store, samples
 
 
-@torch.inference_mode()
 def evaluate_model(
     model: Model, store: Store, samples: np.ndarray, processes: Processes = ALONE
 ) -> dict[str, Any]:
     """Metrics of every task over samples that each count once; see `Evaluator.compute`."""
+    evaluator = Evaluator(dict(model.heads.items()), processes=processes)
+    answers_of(model, store, samples, lambda batch, said: evaluator.update(said, batch.targets), processes)
+    return evaluator.compute()
+
+
+@torch.inference_mode()
+def answers_of(
+    model: Model,
+    store: Store,
+    samples: np.ndarray,
+    take: Callable[[Batch, dict[str, Tensor]], None],
+    processes: Processes = ALONE,
+) -> None:
+    """Runs a model over samples, each once.
+
+    Args:
+        model, store, samples: what is run on what.
+        take: is called with each batch, and the parameters of each task at its labels, on the host.
+        processes: that share the samples.
+    """
     model.eval()
     device = next(model.parameters()).device
     assembler = Assembler(store, model, tasks=list(model.heads), previous=True)
-    evaluator = Evaluator(dict(model.heads.items()), processes=processes)
     carried, window = Carried(), model.experiment.training.window
     for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
         parameters = carried.run(model, batch.to(device))
-        evaluator.update({t: p.cpu() for t, p in parameters.items()}, batch.targets)
-    return evaluator.compute()
+        take(batch, {t: p.cpu() for t, p in parameters.items()})

@@ -112,6 +112,13 @@ class Evaluator:
         return told
 
 
+def values_of(head: Head, parameters: Tensor, target: Target) -> dict[str, float]:
+    """The metrics of a head's predictions, on the host."""
+    metrics = _in_float64(head.metrics())
+    head.score(metrics, parameters, target)
+    return {name: float(_value(metric)) for name, metric in metrics.items()}
+
+
 def _in_float64(metrics: dict[str, Metric]) -> dict[str, Metric]:
     return {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
 

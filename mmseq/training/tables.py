@@ -53,6 +53,30 @@ def result_table(report: dict[str, Any], split: str) -> Table:
     return table
 
 
+def interval_table(report: dict[str, Any], split: str) -> Table:
+    """Each task's metrics, and where 95 % of them lie over resampled groups or samples."""
+    table = _table(f"{split} split", "task", "metric", "model", "95 % interval")
+    for task, metrics in report.items():
+        for i, (metric, found) in enumerate(metrics.items()):
+            low, high = map(_number, found["interval"])
+            table.add_row(task if i == 0 else "", metric, _number(found["value"]), f"{low} … {high}")
+    return table
+
+
+def difference_table(report: dict[str, Any], split: str, run: str, other: str) -> Table:
+    """Each task's metrics of two runs, and where 95 % of their differences lie."""
+    table = _table(f"{split} split", "task", "metric", run, other, f"{run} − {other}, 95 % interval")
+    for task, metrics in report.items():
+        for i, (metric, found) in enumerate(metrics.items()):
+            low, high = found["difference"]
+            mark = "  *" if low > 0 or high < 0 else ""
+            interval = f"{_number(low)} … {_number(high)}{mark}"
+            values = (_number(found["run"]), _number(found["other"]), interval)
+            table.add_row(task if i == 0 else "", metric, *values)
+    table.caption = "* the interval does not contain 0"
+    return table
+
+
 def early_table(report: dict[str, Any], split: str) -> Table:
     """Each task's metrics, a column for each share of the sequence that was seen."""
     table = _table(
