@@ -33,8 +33,7 @@ def command(
 ) -> None:
     """Show every task's metrics beside its baseline, and keep them and the predictions in the run.
 
-    Examples: mmseq evaluate runs/flights --split test
-    mmseq evaluate runs/flights --split test --against runs/flights-2
+    Example: mmseq evaluate runs/flights --split test
     """
     from rich.console import Console
 
