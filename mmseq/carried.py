@@ -24,12 +24,14 @@ class Carried:
         states: by the sample's id, however samples are put together in batches.
         restored: of all processes' samples, from a checkpoint; each takes what is its own.
         before: what the last batch went on from.
+        batch: that batch; None: there was none yet.
     """
 
     def __init__(self, restored: Rows | None = None) -> None:
         self.states: Rows = {}
         self.restored = dict(restored or {})
         self.before: State | None = None
+        self.batch: Batch | None = None
 
     def run(self, model: Callable[[Batch, State | None], tuple[Result, State]], batch: Batch) -> Result:
         """Runs a model on a batch, from where the window before left off; no gradient goes back there.
@@ -37,6 +39,7 @@ class Carried:
         Raises:
             CheckpointError: the window before has not been run.
         """
+        self.batch = batch
         self.before = self._take(batch) if batch.begin else None
         result, after = model(batch, self.before)
         if batch.timeline.continues:

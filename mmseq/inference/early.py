@@ -17,6 +17,7 @@ from mmseq.errors import ConfigError
 from mmseq.inference.evaluate import split_of
 from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import reading
+from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run
 
@@ -60,7 +61,12 @@ def early_model(
     shares: Sequence[float] = SHARES,
     processes: Processes = ALONE,
 ) -> dict[str, Any]:
-    """By share, what `evaluate_model` gives; see `evaluate_early`."""
+    """By share, what `evaluate_model` gives; see `evaluate_early`.
+
+    Raises:
+        ConfigError: no task is of whole samples, or the core looks ahead.
+        MemoryShort: a batch does not fit into memory.
+    """
     if not model.core.causal:
         raise ConfigError(
             "core: only a causal one knows what it would have said early; "
@@ -74,19 +80,20 @@ def early_model(
     scores = {share: Evaluator(heads, processes=processes) for share in shares}
     place, carried = {id: i for i, id in enumerate(store.ids.tolist())}, Carried()
     window = model.experiment.training.window
-    for batch in evaluation_loader(inputs, samples, window=window, processes=processes):
-        members = np.array([place[id] for id in batch.ids])
-        if not batch.begin:  # the labels of the windows to come, too
-            targets = labels.labels(members)
-        there = [_as_of(batch, store.lengths[members], share) for share in shares]
-        at = torch.cat([step for _, step in there])
-        batch, at = batch.to(model.like.device), at.to(model.like.device)
-        parameters = carried.run(reading(model, at), batch)
-        first = 0
-        for share, (sample, step) in zip(shares, there, strict=True):
-            rows = {task: parameters[task][first : first + len(step)].cpu() for task in heads}
-            first += len(step)
-            _score(scores[share], rows, targets, sample, len(members))
+    with telling_shortage(lambda: ("evaluate --early", carried.batch), FREE_SOME):
+        for batch in evaluation_loader(inputs, samples, window=window, processes=processes):
+            members = np.array([place[id] for id in batch.ids])
+            if not batch.begin:  # the labels of the windows to come, too
+                targets = labels.labels(members)
+            there = [_as_of(batch, store.lengths[members], share) for share in shares]
+            at = torch.cat([step for _, step in there])
+            batch, at = batch.to(model.like.device), at.to(model.like.device)
+            parameters = carried.run(reading(model, at), batch)
+            first = 0
+            for share, (sample, step) in zip(shares, there, strict=True):
+                rows = {task: parameters[task][first : first + len(step)].cpu() for task in heads}
+                first += len(step)
+                _score(scores[share], rows, targets, sample, len(members))
     return {f"{share:g}": score.compute() for share, score in scores.items()}
 
 

@@ -17,6 +17,7 @@ from mmseq.data import prepare
 from mmseq.errors import ConfigError
 from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import predict_stored
+from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run
 from mmseq.split import listed_samples
@@ -39,6 +40,7 @@ def evaluate(run: Run, split: str, data: Any = None) -> dict[str, Any]:
     Raises:
         ConfigError: the split has no sample.
         DataError: samples of the run are gone from the data.
+        MemoryShort: a batch does not fit into memory.
     """
     with together() as processes:
         model, store, samples = processes.first(lambda: split_of(run, split, data))
@@ -71,7 +73,11 @@ def split_of(run: Run, split: str, data: Any = None) -> tuple[Model, Store, np.n
 def evaluate_model(
     model: Model, store: Store, samples: np.ndarray, processes: Processes = ALONE
 ) -> dict[str, Any]:
-    """Metrics of every task over samples that each count once; see `Evaluator.compute`."""
+    """Metrics of every task over samples that each count once; see `Evaluator.compute`.
+
+    Raises:
+        MemoryShort: a batch does not fit into memory.
+    """
     evaluator = Evaluator(dict(model.heads.items()), processes=processes)
     answers_of(model, store, samples, lambda batch, said: evaluator.update(said, batch.targets), processes)
     return evaluator.compute()
@@ -91,11 +97,15 @@ def answers_of(
         model, store, samples: what is run on what.
         take: is called with each batch, and the parameters of each task at its labels, on the host.
         processes: that share the samples.
+
+    Raises:
+        MemoryShort: a batch does not fit into memory.
     """
     model.eval()
     device = next(model.parameters()).device
     assembler = Assembler(store, model, tasks=list(model.heads), previous=True)
     carried, window = Carried(), model.experiment.training.window
-    for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
-        parameters = carried.run(model, batch.to(device))
-        take(batch, {t: p.cpu() for t, p in parameters.items()})
+    with telling_shortage(lambda: ("evaluate", carried.batch), FREE_SOME):
+        for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
+            parameters = carried.run(model, batch.to(device))
+            take(batch, {t: p.cpu() for t, p in parameters.items()})

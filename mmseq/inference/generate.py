@@ -21,6 +21,7 @@ from mmseq.inference.choice import Choice, clocks_of
 from mmseq.inference.paths import Paths, nothing_known
 from mmseq.inference.predict import Predictions, json_row, strays
 from mmseq.inference.quantiles import Grid, last_values, numeric_columns, quantile_rows
+from mmseq.memory import telling_shortage
 from mmseq.run import Run
 from mmseq.store.clock import moments
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mmseq.store import Store
 
 _PATHS = 4_096  # side by side, about
+_FEWER = "have fewer paths (`n`) or samples at a time, or go where there is more"
 
 Row = dict[str, Any]
 
@@ -90,14 +92,15 @@ def _rows(
     model: Model, batch: Batch, choice: Choice, columns: dict[str, list[str]], grid: Grid | None
 ) -> list[Row]:
     """The rows of a batch: sample after sample, path after path, in time."""
-    paths = Paths(model, batch, choice)
-    begin = paths.now[:: choice.n].tolist()
     of_sample: list[list[list[Row]]] = [[[] for _ in range(choice.n)] for _ in batch.ids]
-    for made in paths:
-        for i, (sample, path, time) in enumerate(zip(made.sample, made.path, made.time, strict=True)):
-            row = {"id": batch.ids[sample], "path": path, "time": time}
-            row |= {name: values[i] for name, values in made.values.items() if values[i] is not None}
-            of_sample[sample][path].append(row)
+    with telling_shortage(lambda: ("generate", batch), _FEWER):
+        paths = Paths(model, batch, choice)
+        begin = paths.now[:: choice.n].tolist()
+        for made in paths:
+            for i, (sample, path, time) in enumerate(zip(made.sample, made.path, made.time, strict=True)):
+                row = {"id": batch.ids[sample], "path": path, "time": time}
+                row |= {name: values[i] for name, values in made.values.items() if values[i] is not None}
+                of_sample[sample][path].append(row)
     if grid is None:
         return [row for sample in of_sample for path in sample for row in path]
     known = last_values(batch, columns)

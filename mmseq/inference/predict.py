@@ -28,6 +28,7 @@ from mmseq.batch.loader import evaluation_loader
 from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
+from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run
 from mmseq.state import State
@@ -110,6 +111,7 @@ def predict_stored(
 
     Raises:
         ConfigError: a task of whole samples is to be read at each step, and the core looks at later ones.
+        MemoryShort: a batch does not fit into memory.
     """
     if every_step and not model.core.causal and len(model.by_step) < len(model.heads):
         raise ConfigError(
@@ -122,16 +124,17 @@ def predict_stored(
     rows, unknown, carried = [], Counter[str](), Carried()
     length = dict(zip(store.ids[samples].tolist(), store.lengths[samples].tolist(), strict=True))
     window = model.experiment.training.window
-    for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
-        # Of static ones only once: every window has them.
-        new = {name: e for name, e in batch.events.items() if not (batch.begin and name in model.static)}
-        unknown.update(model.unknown(new))
-        batch = batch.to(device)
-        timeline = batch.timeline
-        at = _places(batch, length, every_step)
-        parameters = carried.run(reading(model, at), batch)
-        at = timeline.last if at is None else at
-        rows.append(_columns(model, batch.ids, timeline.sample[at], timeline.time[at], parameters))
+    with telling_shortage(lambda: ("predict", carried.batch), FREE_SOME):
+        for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
+            # Of static ones only once: every window has them.
+            new = {name: e for name, e in batch.events.items() if not (batch.begin and name in model.static)}
+            unknown.update(model.unknown(new))
+            batch = batch.to(device)
+            timeline = batch.timeline
+            at = _places(batch, length, every_step)
+            parameters = carried.run(reading(model, at), batch)
+            at = timeline.last if at is None else at
+            rows.append(_columns(model, batch.ids, timeline.sample[at], timeline.time[at], parameters))
     parts = processes.gather((rows, unknown))
     rows = [row for theirs, _ in parts for row in theirs]
     return Predictions(_table(rows, store, samples), sum((u for _, u in parts), Counter[str]()))

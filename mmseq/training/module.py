@@ -16,6 +16,7 @@ from mmseq.batch import Batch
 from mmseq.carried import Carried
 from mmseq.config.experiment import OptimizerConfig, TrainingConfig
 from mmseq.inference.evaluator import Evaluator
+from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.model import Model
 from mmseq.processes import ALONE, Processes
 from mmseq.random import hash_key, seed_globals
@@ -103,14 +104,13 @@ class TrainingModule(pl.LightningModule):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16-mixed")
 
     def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""] | None:
-        self.micros.append((batch, None))  # told of where it does not fit into memory
         if not any(batch.weights.values()):  # as in a window before the first label: no step is taken
             with torch.no_grad():
                 self(batch)
             return None
         shared = SharedGradients() if self.balancer.reads == "gradients" else None
         parameters = self(batch, shared)
-        self.micros[-1] = (batch, self.carried.before)
+        self.micros.append((batch, self.carried.before))
         losses = self._losses(parameters, batch)
         if self.balancer.reads != "nothing":
             self.whole = self._whole(losses, batch, shared)
@@ -224,8 +224,8 @@ class TrainingModule(pl.LightningModule):
         self.evaluator = Evaluator(heads, with_baseline=False, processes=self.processes)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self.micros = [(batch, None)]  # told of where it does not fit into memory
-        self.evaluator.update(self(batch), batch.targets)
+        with telling_shortage(lambda: ("validation", batch), FREE_SOME):
+            self.evaluator.update(self(batch), batch.targets)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
         return batch if device.type == "cpu" else batch.to(device)

@@ -22,9 +22,10 @@ from mmseq.batch.pools import pools_of
 from mmseq.config.checks import LOSS, MONITOR, no_metric
 from mmseq.config.errors import ConfigProblems, Problem
 from mmseq.config.experiment import Experiment
-from mmseq.errors import CheckpointError, ConfigError, MemoryShort
+from mmseq.errors import CheckpointError, ConfigError
 from mmseq.facts import Facts
 from mmseq.fit import fit, labels
+from mmseq.memory import telling_shortage
 from mmseq.model import Model
 from mmseq.processes import ALONE, Processes
 from mmseq.random import hash_key
@@ -36,11 +37,15 @@ from mmseq.training.checkpoint import Checkpoint, Progress
 from mmseq.training.checkpoints import Checkpoints
 from mmseq.training.feed import Feed
 from mmseq.training.keeper import Keeper
-from mmseq.training.memory import is_out_of_memory, out_of_memory
 from mmseq.training.module import TrainingModule
 from mmseq.training.progress import Bar
 from mmseq.training.resume import identity
 from mmseq.training.trainer import build_trainer
+
+_LOWER = (
+    "lower training.batch.samples (or set training.batch.steps), raise training.accumulation, or set "
+    "training.window or training.recompute"
+)
 
 
 class Sitting:
@@ -148,13 +153,10 @@ class Sitting:
         with warnings.catch_warnings(), isolate_rng(), keeper.stop.noting():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             trainer = build_trainer(self.config, feed.first_epoch, [keeper, bar, *callbacks], self.processes)
-            try:
+            remedy = f"{_LOWER}; the last checkpoint is whole: {run.path / 'checkpoints'}"
+            with telling_shortage(lambda: (f"step {module.step}", module.carried.batch), remedy):
                 trainer.fit(module, datamodule=feed)
                 keeper.stop_after_all(self.progress.step)
-            except (RuntimeError, MemoryError) as error:
-                if is_out_of_memory(error):
-                    raise MemoryShort(out_of_memory(error, module, run)) from error
-                raise
 
     def module(self, feed: Feed) -> TrainingModule:
         """What the trainer drives, with the weights and moments that training goes on from."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mmseq.bundle import dump_json
 from mmseq.config.experiment import Experiment
 from mmseq.config.load import load_config
 from mmseq.data import IN_MEMORY, prepare
-from mmseq.errors import ConfigError
+from mmseq.errors import ConfigError, MemoryShort
 from mmseq.inference.evaluate import score
 from mmseq.launch import end_with_launcher, launch
 from mmseq.place import launched
@@ -153,6 +154,16 @@ def _begin(sitting: Sitting, output: Path, source: str | None) -> Run:
     return run
 
 
+@contextmanager
+def _telling_what_is_left(run: Run) -> Iterator[None]:
+    """Says of memory that ran out only now that nothing of training is lost."""
+    try:
+        yield
+    except MemoryShort as error:
+        again = run.command("train --resume")
+        raise MemoryShort(f"{error}; training itself has ended: `{again}` does what is left") from error
+
+
 def _go_on(sitting: Sitting, run: Run, console: Console, callbacks: Sequence[pl.Callback]) -> None:
     """Trains to the end, and leaves the model and how good it is."""
     end_with_launcher()
@@ -162,7 +173,8 @@ def _go_on(sitting: Sitting, run: Run, console: Console, callbacks: Sequence[pl.
     sitting.fit(run, console, callbacks)
     validation = sitting.splits["validation"]
     if len(validation):
-        report = score(run, sitting.model, store, validation, "validation", processes)
+        with _telling_what_is_left(run):
+            report = score(run, sitting.model, store, validation, "validation", processes)
         console.print(result_table(report, "validation"))
     if processes.leads:
         sitting.model.save(run.path / "model")  # last: with it a run has ended

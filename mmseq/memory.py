@@ -1,0 +1,60 @@
+"""A batch that does not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from mmseq.batch import Batch
+from mmseq.errors import MemoryShort
+
+_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+
+FREE_SOME = (
+    "free some, or go where there is more; `predict` can be given fewer samples at a time, and a run with "
+    "training.window reads long ones in parts"
+)
+"""What to do where nothing is learned: batches have no size that could be lowered."""
+
+
+@contextmanager
+def telling_shortage(what: Callable[[], tuple[str, Batch | None]], remedy: str) -> Iterator[None]:
+    """Memory that runs out is told with the batch that did not fit.
+
+    Args:
+        what: gives where that was, and the batch; None: there was none yet.
+        remedy: what to do.
+
+    Raises:
+        MemoryShort: memory of a device or of the host ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        where, batch = what()
+        told = f"{where}: memory ran out{'' if batch is None else _size(batch)}; {_said(error)}; {remedy}"
+        raise MemoryShort(told) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, of a device or of the host."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
+
+
+def _size(batch: Batch) -> str:
+    lengths = batch.timeline.lengths_list
+    events = ", ".join(f"{len(own):,} of {name}" for name, own in batch.events.items())
+    return (
+        f" on a batch of {len(batch.ids)} samples with {sum(lengths):,} steps (the longest has "
+        f"{max(lengths, default=0):,}) and these events: {events}"
+    )
+
+
+def _said(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
