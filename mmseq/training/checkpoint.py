@@ -17,7 +17,7 @@ from mmseq.outline import check_weights
 from mmseq.tensors import dump_tensors
 from mmseq.training.guard import Guard
 
-SCHEMA = "mmseq checkpoint 4"
+SCHEMA = "mmseq checkpoint 5"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,18 +11,24 @@ from mmseq.bundle import dump_json
 from mmseq.config.experiment import Experiment
 from mmseq.errors import ConfigError
 
-MAY_CHANGE = (
-    "devices",
-    "nodes",
-    "accelerator",
-    "threads",
-    "workers",
-    "accumulation",
-    "checkpoint",
-    "log_every",
-    "deterministic",
-)
-"""Keys of `training` that change neither the order nor, but for rounding, the model."""
+MAY_CHANGE = {
+    "training": (
+        "devices",
+        "nodes",
+        "accelerator",
+        "threads",
+        "workers",
+        "accumulation",
+        "checkpoint",
+        "log_every",
+        "deterministic",
+    ),
+    "data": ("store", "memory_limit", "shard_events"),
+}
+"""By section, keys that change neither the order nor, but for rounding, the model.
+
+Where and in what shards data are kept is not part of a store's fingerprint either, which checkpoints hold.
+"""
 
 
 def identity(experiment: Experiment) -> str:
@@ -32,7 +39,7 @@ def identity(experiment: Experiment) -> str:
 def check_same(before: Experiment, now: Experiment) -> None:
     """Raises ConfigError where a run would go on as another one."""
     for key, was, came in _differences(_lasting(before), _lasting(now)):
-        free = ", ".join(f"training.{name}" for name in MAY_CHANGE)
+        free = ", ".join(f"{section}.{name}" for section, names in MAY_CHANGE.items() for name in names)
         raise ConfigError(
             f"--resume: a run goes on as it began; {key} was {was!r}, and {came!r} came; leave it out, or "
             f"start a new run; only these may change: {free}"
@@ -41,15 +48,17 @@ def check_same(before: Experiment, now: Experiment) -> None:
 
 def changes(experiment: Experiment) -> list[str]:
     """`--set` arguments that bring the keys that may change into another run's config."""
-    section = experiment.training.model_dump(mode="json")
-    flat = {f"training.{key}": section[key] for key in MAY_CHANGE if key != "checkpoint"}
-    flat |= {f"training.checkpoint.{key}": value for key, value in section["checkpoint"].items()}
-    return [f"{key}={'null' if value is None else value}" for key, value in flat.items()]
+    tree = experiment.model_dump(mode="json")
+    return [
+        f"{section}.{key}={json.dumps(tree[section][key], ensure_ascii=False)}"
+        for section, keys in MAY_CHANGE.items()
+        for key in keys
+    ]
 
 
 def _lasting(experiment: Experiment) -> dict[str, Any]:
-    tree = experiment.model_dump(mode="json", exclude={"plugins"})
-    return {**tree, "training": {k: v for k, v in tree["training"].items() if k not in MAY_CHANGE}}
+    free = {section: set(keys) for section, keys in MAY_CHANGE.items()}
+    return experiment.model_dump(mode="json", exclude={"plugins": True, **free})
 
 
 def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -141,6 +141,6 @@ def test_damaged_files_are_refused_by_name(folder: Path, name: str, damage: str)
 
 def test_a_model_is_not_a_checkpoint(folder: Path) -> None:
     path = folder / "manifest.json"
-    path.write_text(path.read_text().replace("mmseq checkpoint 4", "mmseq model 1"))
-    with pytest.raises(CheckpointError, match="needs schema 'mmseq checkpoint 4'; found 'mmseq model 1'"):
+    path.write_text(path.read_text().replace("mmseq checkpoint 5", "mmseq model 1"))
+    with pytest.raises(CheckpointError, match="needs schema 'mmseq checkpoint 5'; found 'mmseq model 1'"):
         read_checkpoint(folder)
