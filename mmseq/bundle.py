@@ -76,7 +76,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], schema: str) -> None:
     """
     make_folder(folder.parent)
     _tidy(folder.parent)
-    _end_replacement(folder)
+    end_replacement(folder)
     check_replaceable(folder, schema)
     entries = {name: _entry(content) for name, content in files.items()}
     with aside(folder) as root:
@@ -107,13 +107,13 @@ def _replace(root: Path, folder: Path) -> None:
     try:
         root.rename(folder)
     except OSError:
-        _end_replacement(folder)
+        end_replacement(folder)
         raise
     sync(folder.parent)
     discard(old)
 
 
-def _end_replacement(folder: Path) -> None:
+def end_replacement(folder: Path) -> None:
     """Takes the old folder back where a kill fell between the two renames of `_replace`."""
     old = folder.with_name(OLD + folder.name)
     if old.exists() and not folder.exists():
@@ -155,6 +155,11 @@ class Files(dict[str, bytes]):
         from mmseq.tensors import parse_tensors
 
         return parse_tensors(self[name], self.folder / name)
+
+
+def names_in(parent: Path) -> set[str]:
+    """Of all that `read_folder` can read in a folder, and of what else is there."""
+    return {path.name.removeprefix(OLD) for path in parent.iterdir()} if parent.is_dir() else set()
 
 
 def read_folder(folder: Path, schema: str) -> Files:

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from mmseq.aside import discard
+from mmseq.bundle import end_replacement, names_in
+from mmseq.disk import sync, writing
 from mmseq.errors import CheckpointError, ConfigError, NumericError
 from mmseq.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 
@@ -36,7 +38,7 @@ class Checkpoints:
 
     def names(self) -> list[str]:
         """Of the checkpoints by step, the latest last."""
-        return sorted(path.name for path in self.folder.glob("step-*") if _NAME.fullmatch(path.name))
+        return sorted(name for name in names_in(self.folder) if _NAME.fullmatch(name))
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Writes where training stands. Older ones go once the new one has been read back.
@@ -140,9 +142,16 @@ class Checkpoints:
         return self.read(name)
 
     def set_aside_after(self, step: int) -> None:
-        """Renames later ones to `<name>.left`, since training will write them again."""
-        for name in self.names():
-            if int(name.removeprefix("step-")) > step:
-                aside = self.folder / f"{name}.left"
+        """Renames later ones to `<name>.left`, since training will write them again.
+
+        Raises:
+            CheckpointError: the disk refuses.
+        """
+        for path in (self.folder / name for name in self.names()):
+            end_replacement(path)
+            if int(path.name.removeprefix("step-")) > step:
+                aside = path.with_name(f"{path.name}.left")
                 discard(aside)
-                (self.folder / name).rename(aside)
+                with writing(aside):
+                    path.rename(aside)
+                    sync(self.folder)

@@ -11,7 +11,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from mmseq.data import prepare
 from mmseq.disk import digest
 from mmseq.model import Model
 from mmseq.store import Store
-from mmseq.training.checkpoint import read_checkpoint, save_checkpoint
+from mmseq.training.checkpoint import Progress, save_checkpoint
+from mmseq.training.checkpoints import Checkpoints, step_name
 
 FAULTS: list[Fault] = ["crash", "torn", "lost", "full", "full once"]
 
@@ -44,8 +45,14 @@ class Operation:
     place: Callable[[Path, float], Path]
 
 
+def save(folder: Path, value: float) -> None:
+    """Writes a checkpoint of one step; another number is another content."""
+    save_checkpoint(folder / step_name(1), replace(checkpoint(value), progress=Progress(step=1, loss=value)))
+
+
 def read_back(folder: Path) -> str:
-    found = read_checkpoint(folder)
+    """The checkpoint that training would go on from."""
+    found = Checkpoints(folder, "", 2, "").latest()
     tensors = {"weights": found.weights, "moments": found.moments, **found.carried}
     numbers = [(part, sorted((name, t.tolist()) for name, t in own.items())) for part, own in tensors.items()]
     return repr((numbers, found.progress, found.facts))
@@ -81,9 +88,9 @@ def operation(
 ) -> Operation:
     if request.param == "checkpoint":
         return Operation(
-            lambda folder, value: save_checkpoint(folder / "c" / "last", checkpoint(value)),
-            lambda folder, _: read_back(folder / "c" / "last"),
-            lambda folder, _: folder / "c" / "last",
+            lambda folder, value: save(folder / "c", value),
+            lambda folder, _: read_back(folder / "c"),
+            lambda folder, _: folder / "c" / step_name(1),
         )
     if request.param == "model":
         return Operation(
@@ -204,7 +211,8 @@ def test_every_point(points: Points, fault: Fault) -> None:
     """The old or the new one, never neither, and nothing is left by the next attempt.
 
     caught: files written in place; the old folder removed before the new one is renamed; no fsync of a
-    file (`lost`); what a dead process left that is never swept; a full disk told by a traceback.
+    file (`lost`); what a dead process left that is never swept; a full disk told by a traceback; a
+    checkpoint amid its replacement that is not gone on from.
     """
     old, new = (points.operation.place(points.start, value) for value in (OLD, NEW))
     replaces = points.is_first or old == new  # a store stands beside others: all points of the first will do

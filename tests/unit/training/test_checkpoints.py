@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import mmseq.training.checkpoints
+from mmseq.bundle import OLD
 from mmseq.errors import CheckpointError, ConfigError, NumericError
 from mmseq.training.checkpoint import Checkpoint, Progress
 from mmseq.training.checkpoints import Checkpoints
@@ -145,3 +146,36 @@ def test_later_ones_are_set_aside_and_not_lost(tmp_path: Path) -> None:
     left = tmp_path / "checkpoints" / "step-000000005.left"
     left.rename(left.with_name("step-000000005"))
     assert kept.latest().weights["w"].tolist() == [2.0] * 3
+
+
+def _cut_off(path: Path) -> None:
+    """As a kill leaves a folder between the two renames of its replacement."""
+    path.rename(path.with_name(OLD + path.name))
+
+
+def test_one_whose_replacement_was_cut_off_is_there(tmp_path: Path) -> None:
+    """It is gone on from, kept by its name, counted among those that stay, and set aside.
+
+    Caught: the one before it gone on from without a word; one that stays for ever.
+    """
+    kept, folder = _kept(tmp_path), tmp_path / "checkpoints"
+    for step in (1, 2):
+        kept.save(_checkpoint(step))
+    _cut_off(folder / "step-000000002")
+    assert kept.latest().progress.step == 2
+    kept.set_aside_after(2)
+    assert {path.name for path in folder.iterdir()} == {"step-000000001", "step-000000002"}
+    _cut_off(folder / "step-000000002")
+    kept.set_aside_after(1)
+    assert {path.name for path in folder.iterdir()} == {"step-000000001", "step-000000002.left"}
+
+
+def test_what_is_set_aside_stays_so_through_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caught: a rename that the disk need not hold yet."""
+    kept, synced = _kept(tmp_path), []
+    kept.save(_checkpoint(2))
+    monkeypatch.setattr(mmseq.training.checkpoints, "sync", lambda path: synced.append((path, kept.names())))
+    kept.set_aside_after(1)
+    assert synced == [(tmp_path / "checkpoints", [])]
