@@ -28,7 +28,11 @@ training: {epochs: 1, batch: {samples: 2}, threads: 1, accelerator: cpu}
 """
 
 
-def make_experiment(folder: Path, value: float, n_shards: int = 1) -> Experiment:
+ONE_MODALITY = "modalities={v: {kind: numeric, table: v.csv, time: t, columns: [x]}}"
+"""An override with which a store has half as many files."""
+
+
+def make_experiment(folder: Path, value: float, n_shards: int = 1, *overrides: str) -> Experiment:
     """On six samples, in tables below the folder, beside its YAML."""
     (folder / "data").mkdir()
     samples = "abcdef"
@@ -39,7 +43,8 @@ def make_experiment(folder: Path, value: float, n_shards: int = 1) -> Experiment
         (folder / "data" / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
     (folder / "small.yaml").write_text(YAML)
     stores, size = folder / "stores", 18 // n_shards
-    return load_config(folder / "small.yaml", [f"data.store={stores}", f"data.shard_events={size}"])
+    there = [f"data.store={stores}", f"data.shard_events={size}"]
+    return load_config(folder / "small.yaml", [*there, *overrides])
 
 
 def make_model(experiment: Experiment, value: float) -> Model:
