@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -17,6 +17,16 @@ Rows = dict[str, dict[str, Tensor]]
 """By sample, the tensors of its state by their path, one row each."""
 
 
+def bad_tensors(state: Mapping[str, Tensor]) -> list[str]:
+    """Paths in a state of what has to be finite and is not."""
+    return [path for path, value in state.items() if _is_number(path, value) and not value.isfinite().all()]
+
+
+def _is_number(path: str, value: Tensor) -> bool:
+    """Elsewhere NaN may say that there is nothing yet, as of times."""
+    return path.startswith(("core/", "readouts/")) and value.is_floating_point()
+
+
 class Carried:
     """The states of samples of which only a window has been seen so far.
 
@@ -25,6 +35,7 @@ class Carried:
         restored: of all processes' samples, from a checkpoint; each takes what is its own.
         before: what the last batch went on from.
         batch: that batch; None: there was none yet.
+        after: the tensors that it hands on, by their path; none where it hands on nothing.
     """
 
     def __init__(self, restored: Rows | None = None) -> None:
@@ -32,6 +43,7 @@ class Carried:
         self.restored = dict(restored or {})
         self.before: State | None = None
         self.batch: Batch | None = None
+        self.after: dict[str, Tensor] = {}
 
     def run(self, model: Callable[[Batch, State | None], tuple[Result, State]], batch: Batch) -> Result:
         """Runs a model on a batch, from where the window before left off; no gradient goes back there.
@@ -42,11 +54,18 @@ class Carried:
         self.batch = batch
         self.before = self._take(batch) if batch.begin else None
         result, after = model(batch, self.before)
+        self.after = {}
         if batch.timeline.continues:
-            rows = {path: value.detach().split(1) for path, value in flatten(after).items()}
+            self.after = {path: value.detach() for path, value in flatten(after).items()}
+            rows = {path: value.split(1) for path, value in self.after.items()}
             for i, id in enumerate(batch.ids):
                 self.states[id] = {path: values[i] for path, values in rows.items()}
         return result
+
+    def nan_if_bad(self) -> float | Tensor:
+        """NaN where what the last batch hands on is not finite; else 0."""
+        zeros = ((value * 0).sum() for path, value in self.after.items() if _is_number(path, value))
+        return sum(zeros, start=0.0)
 
     def _take(self, batch: Batch) -> State | None:
         """The states of a batch's samples, side by side; they are handed on once."""

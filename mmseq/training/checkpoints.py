@@ -10,6 +10,7 @@ import torch
 
 from mmseq.aside import discard
 from mmseq.bundle import end_replacement, names_in
+from mmseq.carried import bad_tensors
 from mmseq.disk import sync, writing
 from mmseq.errors import CheckpointError, ConfigError, NumericError
 from mmseq.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
@@ -21,6 +22,18 @@ _NAME = re.compile(r"step-(\d{9})")
 def step_name(step: int) -> str:
     """What the checkpoint of a step is called."""
     return f"step-{step:09d}"
+
+
+def _bad(checkpoint: Checkpoint) -> str | None:
+    """The first thing in a checkpoint that has to be finite and is not."""
+    for part, tensors in (("weights", checkpoint.weights), ("optimizer", checkpoint.moments)):
+        for name, value in tensors.items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                return f"{part} {name}"
+    for id, row in checkpoint.carried.items():
+        if bad := bad_tensors(row):
+            return f"the state {bad[0]} of sample {id!r}"
+    return None
 
 
 class Checkpoints:
@@ -65,13 +78,11 @@ class Checkpoints:
         self._write(BEST, checkpoint)
 
     def _write(self, name: str, checkpoint: Checkpoint) -> None:
-        for part, tensors in (("weights", checkpoint.weights), ("optimizer", checkpoint.moments)):
-            for tensor, value in tensors.items():
-                if value.is_floating_point() and not torch.isfinite(value).all():
-                    raise NumericError(
-                        f"{self.folder / name}: keeps finite numbers only; {part} {tensor} has others; the "
-                        f"checkpoints before it stay; start a run with a lower training.optimizer.lr"
-                    )
+        if bad := _bad(checkpoint):
+            raise NumericError(
+                f"{self.folder / name}: keeps finite numbers only; {bad} has others; the checkpoints before "
+                "it stay; start a run with a lower training.optimizer.lr"
+            )
         save_checkpoint(self.folder / name, checkpoint)
         self.read(name)
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from mmseq.batch import Batch
+from mmseq.carried import bad_tensors
 from mmseq.heads import fill_unobserved
 from mmseq.model import Model
-from mmseq.state import State
+from mmseq.state import State, flatten
 
 _TOLD = 5
 
@@ -28,6 +29,7 @@ class Finding:
         tasks: whose loss is not.
         samples: ids with a label whose loss is not.
         gradients: parameters whose gradient is not.
+        states: paths in the state that is handed on to the next window.
         ids: of all samples of the step.
     """
 
@@ -36,6 +38,7 @@ class Finding:
     tasks: list[str] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
     gradients: list[str] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
     def told(self) -> str:
@@ -44,6 +47,7 @@ class Finding:
             "the weights": self.weights,
             "the output of": self.modules,
             "the loss of": self.tasks,
+            "the state after it:": self.states,
         }
         parts = [f"{what} {_listed(names)}" for what, names in causes.items() if names]
         effect = f"the gradient of {_listed(self.gradients)}"  # of all that lies before another cause, too
@@ -77,7 +81,8 @@ def diagnose(
     )
     for batch, state in micros:
         with _watching(model) as modules:
-            said, _ = model(batch, state)
+            said, after = model(batch, state)
+        finding.states += bad_tensors(flatten(after))
         for task, target in batch.targets.items():
             head, target = model.heads[task], fill_unobserved(target)
             loss = torch.where(head.weights(target) > 0, head.loss(said[task], target), 0)

@@ -104,13 +104,14 @@ class TrainingModule(pl.LightningModule):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16-mixed")
 
     def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""] | None:
-        if not any(batch.weights.values()):  # as in a window before the first label: no step is taken
-            with torch.no_grad():
-                self(batch)
-            return None
-        shared = SharedGradients() if self.balancer.reads == "gradients" else None
-        parameters = self(batch, shared)
+        has_labels = any(batch.weights.values())  # else, as in a window before the first, no step is taken
+        shared = SharedGradients() if has_labels and self.balancer.reads == "gradients" else None
+        with torch.set_grad_enabled(has_labels):
+            parameters = self(batch, shared)
         self.micros.append((batch, self.carried.before))
+        self.loss = self.loss + self.carried.nan_if_bad()
+        if not has_labels:
+            return None
         losses = self._losses(parameters, batch)
         if self.balancer.reads != "nothing":
             self.whole = self._whole(losses, batch, shared)
@@ -170,10 +171,10 @@ class TrainingModule(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.gradient_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if not self.losses:
-            return
         if self.processes.size > 1:
             self._sum_over_processes()
+        if not self.losses and torch.isfinite(self.loss):
+            return
         self.fault = self._fault()
         if self.fault is None:
             if self.config.guard.spike is not None:
@@ -208,7 +209,7 @@ class TrainingModule(pl.LightningModule):
         if not torch.isfinite(self.gradient_norm + self.loss.to(self.gradient_norm.device)):
             parameters = {name.removeprefix("model."): p for name, p in self.named_parameters()}
             found = merged(self.processes.gather(diagnose(self.model, parameters, self.micros)))
-            losses = ", ".join(f"{name} {float(value):.4g}" for name, value in self.losses.items())
+            losses = ", ".join(f"{name} {float(value):.4g}" for name, value in self.losses.items()) or "none"
             return self.processes.tell(
                 f"step {self.step}: needs finite numbers; these are not: {found.told()}; losses: {losses}"
             )

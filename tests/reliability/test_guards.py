@@ -19,8 +19,10 @@ from poison import Poison, load, trained
 from torch import Tensor
 
 import mmseq
+from mmseq.carried import bad_tensors
 from mmseq.errors import Interrupted, NumericError
 from mmseq.registry import FAMILIES, family
+from mmseq.state import map_state
 from mmseq.store import Store
 from mmseq.training.checkpoint import Checkpoint, read_checkpoint
 from mmseq.training.sitting import Sitting
@@ -84,6 +86,7 @@ def _checkpoints(run: mmseq.Run) -> list[Checkpoint]:
     for checkpoint in [*checkpoints, *map(read_checkpoint, (run.path / "checkpoints").glob("best"))]:
         for value in [*checkpoint.weights.values(), *checkpoint.moments.values()]:
             assert torch.isfinite(value).all()
+        assert not any(bad_tensors(row) for row in checkpoint.carried.values())
     return checkpoints
 
 
@@ -130,6 +133,62 @@ def test_a_step_with_bad_numbers_is_not_taken(
     weights, moments = trained(experiment, steps)
     _must_be(last.weights, weights)
     _must_be(last.moments, moments)
+
+
+class _BadState(pl.Callback):
+    """Makes a state bad that a window hands on, and nothing else.
+
+    Attributes:
+        steps: of that window, and of those that go on from it.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, index: int) -> None:
+        if self.steps and batch.begin and self.steps[-1] == module.step - 1:
+            self.steps.append(module.step)
+        if not self.steps and module.step > 2 and batch.timeline.continues and not batch.begin:
+            self.steps.append(module.step)
+            self.hook = module.model.core.register_forward_hook(self._spoil)
+
+    @staticmethod
+    def _spoil(core: Any, inputs: Any, said: Any) -> Any:
+        return said[0], map_state(lambda value: torch.full_like(value, INF), said[1])
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.steps:
+            self.hook.remove()
+
+
+ONE_TASK = "tasks={level: {kind: poisoned, table: labels.csv, column: level}}"
+
+
+@pytest.mark.parametrize(
+    "settings", [[], [ONE_TASK, "training.batch.samples=1", "training.epochs=1"]], ids=["labels", "no labels"]
+)
+def test_a_bad_state_is_not_handed_on_in_silence(
+    toy: Path, stores: Path, tmp_path: Path, settings: list[str]
+) -> None:
+    """Its window is a bad step, whether there are labels in it or not, and so are those that go on from it.
+
+    Caught: such a window learned from; a checkpoint that keeps such a state, or ends the run over it.
+    """
+    experiment = load(toy, stores, [WINDOW, "training.guard.in_a_row=9", *settings])
+    bad = _BadState()
+    run = mmseq.train(experiment, output=tmp_path, callbacks=[bad])
+    warnings = _warnings(run)
+    assert len(warnings) == len(bad.steps) > 1
+    losses = "none" if settings else "sick .*"
+    first = (
+        rf"warning: step {bad.steps[0]}: .* not: the state after it: core/.*; samples: .*; losses: {losses};"
+    )
+    assert re.match(first, warnings[0]), warnings[0]
+    *earlier, last = _checkpoints(run)
+    assert last.progress.guard.skipped == len(bad.steps)
+    assert not {checkpoint.progress.step - 1 for checkpoint in earlier} & {*bad.steps}
+    if not settings:
+        _must_be(last.weights, trained(experiment, bad.steps)[0])
 
 
 def _bad_steps(experiment: mmseq.Experiment, sample: str) -> list[int]:

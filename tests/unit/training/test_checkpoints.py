@@ -70,13 +70,15 @@ def test_none_goes_before_the_new_one_was_read_back(tmp_path: Path, monkeypatch:
     assert kept.read("step-000000001").progress.step == 1
 
 
-@pytest.mark.parametrize("part", ["weights w", "optimizer 0.exp_avg"])
+@pytest.mark.parametrize("part", ["weights w", "optimizer 0.exp_avg", "the state core/h of sample 'a'"])
 @pytest.mark.parametrize("best", [False, True])
 def test_only_finite_numbers_are_written(tmp_path: Path, part: str, best: bool) -> None:
     kept = _kept(tmp_path)
     kept.save(_checkpoint(1))
     bad = _checkpoint(2)
-    (bad.weights["w"] if part == "weights w" else bad.moments["0.exp_avg"])[-1] = torch.inf
+    bad.carried["a"] = {"time": torch.full((1,), torch.nan), "core/h": torch.zeros(1)}  # no time is none yet
+    tensors = {"weights": bad.weights["w"], "optimizer": bad.moments["0.exp_avg"]}
+    tensors.get(part.split()[0], bad.carried["a"]["core/h"])[-1] = torch.inf
     with pytest.raises(NumericError, match=f": keeps finite numbers only; {part} has others; .*a lower"):
         (kept.save_best if best else kept.save)(bad)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000001"]
