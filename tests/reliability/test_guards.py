@@ -213,8 +213,8 @@ def test_a_sample_whose_stored_numbers_went_bad_is_left_out_each_time(
     def poisoned(self: Store, samples: np.ndarray, *rest: Any, **options: Any) -> Any:
         gathered = gather(self, samples, *rest, **options)
         for place in np.flatnonzero(samples == victim):
-            if (rows := gathered.events.get("vitals")) is None:
-                continue  # labels alone
+            if (rows := gathered.events.get("vitals")) is None or "values" not in rows.arrays:
+                continue  # labels, or steps, alone
             own = (rows.step >= gathered.starts[place]) & (rows.step < gathered.starts[place + 1])
             rows.arrays["values"][own] = np.inf
         return gathered
