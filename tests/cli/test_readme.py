@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import importlib.util
 import io
 import json
@@ -193,8 +194,7 @@ def test_every_line_runs(tmp_path: Path) -> None:
         assert n == 1, path
         text = text.replace("accelerator: gpu", "accelerator: cpu").replace("devices: 8", "devices: 2")
         path.write_text(text)
-    chorales = {split: [[[60, 64], [], [62]]] * 2 for split in ("train", "valid", "test")}
-    (tmp_path / "jsb-chorales-quarter.json").write_text(json.dumps(chorales))  # what a user downloads
+    _download(tmp_path)
     scripts = [f"python examples/{path.name}" for path in sorted((tmp_path / "examples").glob("*.py"))]
     lines = [*PYTHON, *(line for line in scripts if not any(shown.startswith(line) for shown in PYTHON))]
     for line in lines:
@@ -203,6 +203,22 @@ def test_every_line_runs(tmp_path: Path) -> None:
     typed += [("python", block, "") for block in _blocks("python") if ".register(" not in block]
     (tmp_path / "lines.json").write_text(json.dumps(typed))
     _succeeds([sys.executable, "-c", DRIVER], tmp_path)
+
+
+def _download(folder: Path) -> None:
+    """What a user downloads, made up and small."""
+    chorales = {split: [[[60, 64], [], [62]]] * 2 for split in ("train", "valid", "test")}
+    (folder / "jsb-chorales-quarter.json").write_text(json.dumps(chorales))
+    stays = range(1, 10)
+    series = "".join(f"a,{i},0,Age,{i}\na,{i},0,ICUType,1\na,{i},5,HR,{i}\n" for i in stays)
+    with gzip.open(folder / "p12_long.csv.gz", "wt") as file:
+        file.write(f"set,record,minute,param,value\n{series}")
+    outcomes = "".join(f"a,{i},{i},{i},{i},-1,{i % 2}\n" for i in stays)
+    header = "set,RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death\n"
+    (folder / "outcomes.csv").write_text(header + outcomes)
+    parts = {"train": [1, 2, 3, 4, 5], "valid": [6, 7], "test": [8, 9]}
+    with gzip.open(folder / "raindrop_splits_recordids.json.gz", "wt") as file:
+        json.dump({str(i): parts for i in range(1, 6)}, file)
 
 
 def _shortened(line: str) -> list[str]:
