@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -19,6 +20,7 @@ class Events:
 
     Attributes:
         step: the step that each event belongs to; of a static modality, the sample.
+        ragged: names of the tensors that do not have one row an event.
 
     Raises:
         ValueError: dtypes, ranks or lengths disagree.
@@ -26,12 +28,14 @@ class Events:
 
     step: Int64[Tensor, "event"]
 
+    ragged: ClassVar[tuple[str, ...]] = ()
+
     def __post_init__(self) -> None:
         if self.step.dtype != torch.int64 or self.step.ndim != 1:
             raise ValueError(f"{type(self).__name__}.step: needs int64 of shape (event,)")
         n = self.step.shape[0]
         for name, value in vars(self).items():
-            if isinstance(value, Tensor) and value.shape[0] != n:
+            if isinstance(value, Tensor) and name not in self.ragged and value.shape[0] != n:
                 raise ValueError(f"{type(self).__name__}.{name}: has {value.shape[0]} rows for {n} events")
 
     def __len__(self) -> int:
@@ -86,3 +90,41 @@ class VectorEvents(Events):
     """
 
     values: Float[Tensor, "event ..."]
+
+
+@dataclass(frozen=True)
+class TextEvents(Events):
+    """Texts as numbers of tokens, side by side.
+
+    Attributes:
+        token: of all events, one after the other.
+        starts: the first token of each event, and the number of tokens at the end.
+    """
+
+    token: Int64[Tensor, "token"]
+    starts: Int64[Tensor, "bound"]
+
+    ragged: ClassVar[tuple[str, ...]] = ("token", "starts")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.starts.shape != (len(self) + 1,) or self.starts.dtype != torch.int64:
+            raise ValueError("TextEvents.starts: needs int64 of shape (event + 1,)")
+
+    @cached_property
+    def lengths(self) -> Int64[Tensor, "event"]:
+        """Tokens of each event."""
+        return self.starts.diff()
+
+    @cached_property
+    def event(self) -> Int64[Tensor, "token"]:
+        """The event that each token belongs to."""
+        index = torch.arange(len(self), device=self.starts.device)
+        return index.repeat_interleave(self.lengths, output_size=len(self.token))
+
+    def take(self, rows: Int64[Tensor, "row"]) -> TextEvents:
+        lengths = self.lengths.index_select(0, rows)
+        starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        first = (self.starts.index_select(0, rows) - starts[:-1]).repeat_interleave(lengths)
+        token = self.token.index_select(0, first + torch.arange(len(first), device=first.device))
+        return TextEvents(self.step.index_select(0, rows), token, starts)

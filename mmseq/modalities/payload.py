@@ -41,7 +41,7 @@ class PayloadModality(Modality):
 
     def parse(self, step: Tensor, values: Sequence[Any]) -> Events:
         cells = [cells_of(v, self.spec.columns)[0] if isinstance(v, Mapping) else v for v in values]
-        there = [i for i, cell in enumerate(cells) if cell is not None]
+        there = [i for i, cell in enumerate(cells) if not _is_missing(cell)]
         rows = []
         for i in there:
             try:
@@ -52,3 +52,8 @@ class PayloadModality(Modality):
 
     def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> tuple[Events, State]:
         return self.ready(events), {}
+
+
+def _is_missing(cell: Any) -> bool:
+    """As in a table, where an empty cell is none."""
+    return cell is None or (isinstance(cell, str) and not cell)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from mmseq.batch import Events, Timeline
+from mmseq.batch import Events, TextEvents, Timeline
 from mmseq.errors import PluginError
 from mmseq.modalities import Arrays, Modality, ModalityConfig, Stored, modalities
 from mmseq.ragged import Ragged
@@ -175,5 +175,11 @@ def tensors_of(events: Events) -> dict[str, Tensor]:
 
 
 def numbers_of(events: Events) -> dict[str, Tensor]:
-    """The same as float64, so that they can be compared."""
-    return {name: value.double() for name, value in tensors_of(events).items()}
+    """The same as float64, one row an event, so that they can be compared."""
+    values = {name: v.double() for name, v in tensors_of(events).items() if name not in events.ragged}
+    if isinstance(events, TextEvents):
+        place = torch.arange(len(events.token)) - events.starts[:-1][events.event]
+        mixed = (events.token + 1) * torch.cos(place.double())
+        values["length"] = events.lengths.double()
+        values["tokens"] = values["length"].new_zeros(len(events)).index_add(0, events.event, mixed)
+    return values
