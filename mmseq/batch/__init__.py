@@ -1,7 +1,14 @@
 """The ragged batch: all steps of all samples in one tensor, and nothing padded."""
 
 from mmseq.batch.batch import Batch
-from mmseq.batch.events import CategoryEvents, Events, NumericEvents, TextEvents, VectorEvents
+from mmseq.batch.events import (
+    CategoryEvents,
+    Events,
+    MeasurementEvents,
+    NumericEvents,
+    TextEvents,
+    VectorEvents,
+)
 from mmseq.batch.padding import pad, unpad
 from mmseq.batch.target import Target
 from mmseq.batch.timeline import Timeline
@@ -10,6 +17,7 @@ __all__ = [
     "Batch",
     "CategoryEvents",
     "Events",
+    "MeasurementEvents",
     "NumericEvents",
     "Target",
     "TextEvents",

@@ -82,6 +82,25 @@ class CategoryEvents(Events):
 
 
 @dataclass(frozen=True)
+class MeasurementEvents(Events):
+    """A code an event, each with a number, or a text, or neither.
+
+    Attributes:
+        code: 0 where missing, 1 where rare in the training split, then the known ones; raw, -1 where it is
+            not in it at all, which the modality's `carry` takes for a rare one.
+        values: raw values as read; after the modality's `carry`, normalised code by code, 0 where none.
+        observed: true where there is a number.
+        text: 0 where missing, 1 where unknown to the vocabulary, then the known ones; None where the
+            modality reads none.
+    """
+
+    code: Int64[Tensor, "event"]
+    values: Float[Tensor, "event"]
+    observed: Bool[Tensor, "event"]
+    text: Int64[Tensor, "event"] | None = None
+
+
+@dataclass(frozen=True)
 class VectorEvents(Events):
     """Arrays of one shape.
 

@@ -70,7 +70,8 @@ def clocks_of(model: Model) -> list[Clock]:
     """The modalities that a model can generate.
 
     Raises:
-        ConfigError: there is none, two tasks predict one, or one of them does not make steps.
+        ConfigError: there is none, two tasks predict one, one of them does not make steps, or only a part of
+            its next event is predicted.
     """
     clocks: dict[str, Clock] = {}
     contrasted: list[str] = []
@@ -92,6 +93,12 @@ def clocks_of(model: Model) -> list[Clock]:
                 f"generate: with timeline.anchor {anchor!r} no other modality makes steps, and {task!r} "
                 f"predicts when the next of {config.modality!r} comes; set time: false for it, or leave the "
                 "anchor out, and train again"
+            )
+        if not model.modalities[config.modality].can_generate:
+            raise ConfigError(
+                f"generate: all of an event must be predicted; of the next {config.modality!r}, a "
+                f"{model.experiment.modalities[config.modality].kind}, {task!r} predicts a part alone; set "
+                "time: false for it, generate other modalities, and train again"
             )
         clocks[config.modality] = Clock(config.modality, task, head, config.at == "own")
     if not clocks:

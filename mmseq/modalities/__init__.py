@@ -159,6 +159,7 @@ class Modality(nn.Module):
         gives: the type of its events.
         default_encoder: kind of the encoder where none is chosen.
         spec: what was fitted; a subclass sets it.
+        can_generate: what `next_parts` predicts is all that there is to an event.
         like: an empty tensor of the model's dtype and device.
     """
 
@@ -166,6 +167,7 @@ class Modality(nn.Module):
     gives: ClassVar[type[Events]]
     default_encoder: ClassVar[str]
     spec: Any
+    can_generate: ClassVar[bool] = True
     like: Tensor
 
     def __init__(self) -> None:
@@ -198,10 +200,10 @@ class Modality(nn.Module):
         """
 
     def several(self, value: Any) -> list[Any]:
-        """The events of one push: a list of dicts or lists, or of one-column values, is several."""
+        """The events of one push: a list of dicts, lists or tuples, or of one-column values, is several."""
         n_columns = len(getattr(self.spec, "columns", "?"))
         is_list = isinstance(value, list)
-        if is_list and (n_columns == 1 or all(isinstance(one, (Mapping, list)) for one in value)):
+        if is_list and (n_columns == 1 or all(isinstance(one, (Mapping, list, tuple)) for one in value)):
             return value
         return [value]
 

@@ -25,9 +25,11 @@ from mmseq.modalities import (
     check_some_events,
     modalities,
 )
+from mmseq.modalities.cells import word_cell
+from mmseq.modalities.codes import code_part, code_sets
 from mmseq.sources import Reading
 from mmseq.state import State
-from mmseq.words import word_number, word_of
+from mmseq.words import word_number
 
 MISSING, UNKNOWN, FIRST = 0, 1, 2
 
@@ -137,7 +139,7 @@ class CategoryModality(Modality):
         return self._lookup[1], self._lookup[2]
 
     def parse(self, step: Tensor, values: Sequence[Any]) -> CategoryEvents:
-        rows = [[_word(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
+        rows = [[word_cell(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
         shape = (len(values), len(self.spec.columns))
         code = [[_code(word, known) for word, known in zip(row, self._codes, strict=True)] for row in rows]
         codes = torch.tensor(code, dtype=torch.int64).view(shape)
@@ -167,13 +169,9 @@ class CategoryModality(Modality):
         ):
             if not words:
                 continue
-            if self.spec.shared_steps:
-                rates = [c / max(sum(counts), 1) for c in counts]
-                spec, kind, last = {"columns": words, "rates": rates}, "multilabel", first + len(words)
-            else:
-                spec, kind, last = {"classes": words, "counts": counts}, "classification", first + 1
-            parts.append(Part(name=name_of(column), kind=kind, spec=spec, options={}, first=first, last=last))
-            first = last
+            part = code_part(name_of(column), words, counts, is_set=self.spec.shared_steps, first=first)
+            parts.append(part)
+            first = part.last
         return parts
 
     def next_event(self, events: CategoryEvents, first: np.ndarray) -> NextEvent:
@@ -185,21 +183,14 @@ class CategoryModality(Modality):
         code = events.code.numpy()[:, known] - FIRST
         if not self.spec.shared_steps:
             return NextEvent(np.maximum(code, 0), code >= 0)
-        row = np.repeat(np.arange(len(first)), np.diff(first, append=len(code)))
-        sets, observed = [np.zeros((len(first), 0), np.float32)], [np.zeros((len(first), 0), bool)]
-        for column, words in zip(code.T, filter(None, self.spec.vocabularies), strict=True):
-            labels = np.zeros((len(first), len(words)), np.float32)
-            labels[row[column >= 0], column[column >= 0]] = 1
-            sets.append(labels)
-            observed.append(np.repeat(labels.any(1, keepdims=True), len(words), axis=1))
-        return NextEvent(np.concatenate(sets, axis=1), np.concatenate(observed, axis=1))
+        columns = zip(code.T, filter(None, self.spec.vocabularies), strict=True)
+        sets = [code_sets(column, len(words), first) for column, words in columns]
+        none = np.zeros((len(first), 0), bool)
+        return NextEvent(
+            np.concatenate([none, *(labels for labels, _ in sets)], axis=1, dtype=np.float32),
+            np.concatenate([none, *(observed for _, observed in sets)], axis=1),
+        )
 
 
 def _code(word: str | None, known: Mapping[str, int]) -> int:
     return MISSING if word is None else known.get(word, UNKNOWN)
-
-
-def _word(cell: Any) -> str | None:
-    if isinstance(cell, (Mapping, list, tuple)):
-        raise DataError(f"{cell!r}: a category is a word, a number or a truth value, or None where missing")
-    return word_of(cell)

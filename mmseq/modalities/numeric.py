@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -28,6 +27,7 @@ from mmseq.modalities import (
     check_some_events,
     modalities,
 )
+from mmseq.modalities.cells import number_cell
 from mmseq.modalities.moments import percentiles, summary
 from mmseq.sources import Pivot, Reading
 from mmseq.state import State
@@ -184,7 +184,7 @@ class NumericModality(Modality):
         return NumericEvents(step, torch.from_numpy(values), torch.from_numpy(observed))
 
     def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
-        rows = [[_number(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
+        rows = [[number_cell(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
         cells = np.array(rows, np.float64).reshape(len(values), len(self.spec.columns))
         return self.events(step, {"values": cells}, ())
 
@@ -245,17 +245,3 @@ class NumericModality(Modality):
         count = np.add.reduceat(observed.astype(np.float32), first, axis=0)
         total = np.add.reduceat(values * observed, first, axis=0)
         return NextEvent(total / np.maximum(count, 1), count > 0)
-
-
-def _number(cell: Any) -> float:
-    """A cell as a number, NaN where it is missing. Raises DataError for any other value."""
-    if cell is None:
-        return math.nan
-    if isinstance(cell, (int, float, np.number)) and not isinstance(cell, bool):
-        try:
-            number = float(cell)
-        except OverflowError:  # a whole number beyond all floats
-            number = math.inf
-        if not math.isinf(number):
-            return number
-    raise DataError(f"{str(cell)[:60]!r}: a value must be a finite number, or None where it is missing")

@@ -69,8 +69,9 @@ def content_of(
     if reading.pivot is not None:
         return _pivoted(connection, name, reading, raw, known=known)
     numbers = [raw.find(column, "number") for column in reading.numbers]
-    dtype = _dtype(known or any(needs_float64(connection, raw.name, c) for c in numbers))
     words = [raw.find(column, "code") for column in reading.codes]
+    by = words[0] if words else "1"  # numbers beside codes are of the first one, each on its own scale
+    dtype = _dtype(known or any(needs_float64(connection, raw.name, c, by) for c in numbers))
     vocabularies = tuple(_vocabulary(connection, raw.name, c) for c in words)
     codes = [
         _code(connection, column, vocabulary) for column, vocabulary in zip(words, vocabularies, strict=True)

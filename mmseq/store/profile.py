@@ -45,19 +45,21 @@ def _steps(store: Store, samples: Int64[np.ndarray, "member"]) -> dict[str, Any]
 
 def _modality(store: Store, name: str) -> dict[str, Any]:
     events = store.n_events(name)
-    columns = store.columns(name)
+    entry = store.entry(name)
+    columns = (*entry.numbers, *entry.codes)
     missing, n_rows = np.zeros(len(columns), np.int64), 0
-    chunks = store.chunks(name, np.arange(len(store))) if store.entry(name).payload is None else ()
+    chunks = store.chunks(name, np.arange(len(store))) if entry.payload is None else ()
     for chunk in chunks:  # a row without a payload is not there
-        for array in chunk.values():
-            missing += (np.isnan(array) if array.dtype.kind == "f" else array < 0).sum(0)
-            n_rows += len(array)
+        cells = [np.isnan(chunk["values"])] if entry.numbers else []
+        cells += [chunk["code"] < 0] if entry.codes else []
+        missing += np.concatenate(cells, axis=1).sum(0)
+        n_rows += len(cells[0])
     return {
         "events": int(events.sum()),
         "events_per_sample": _spread(events),
         "samples_without": float((events == 0).mean()) if len(events) else 0.0,
         "missing": dict(zip(columns, (missing / max(1, n_rows)).tolist(), strict=True)),
-        "remarks": store.entry(name).remarks,
+        "remarks": entry.remarks,
     }
 
 

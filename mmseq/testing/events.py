@@ -37,6 +37,8 @@ def example_config(kind: str, *, static: bool = False, **options: Any) -> Modali
         names["columns"] = list(COLUMNS)
     elif "column" in fields:
         names["column"] = COLUMNS[0]
+    elif "value" in fields:
+        names |= {"code": COLUMNS[0], "value": COLUMNS[1]}
     if "shape" in fields:
         names["shape"] = list(SHAPE)
     return cast(ModalityConfig, built(modalities, kind, names | options))

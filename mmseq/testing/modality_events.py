@@ -80,23 +80,27 @@ def _check_repeatable(trial: ModalityTrial) -> None:
 
 def _check_parse(trial: ModalityTrial) -> None:
     """A program's values, by column, give the events that the same cells of a store give."""
-    values = [dict(zip(columns_of(trial.reading), row, strict=True)) for row in _cells(trial)]
-    parsed = tensors_of(trial.modality.parse(trial.step, values))
+    parsed = tensors_of(trial.modality.parse(trial.step, _values(trial)))
     for name, value in tensors_of(trial.events).items():
         rule = "raw values are parsed to what a store gives"
         good = name in parsed and torch.equal(parsed[name].to(value.dtype), value)
         require(good, trial.modality, rule, f"`{name}` is another", "make `parse` and `events` agree")
 
 
-def _cells(trial: ModalityTrial) -> list[list[Any]]:
-    """The trial's rows as a program has them; None where a cell is missing."""
-    if trial.reading.payload is not None:
-        is_text = trial.reading.payload.shape is None and trial.reading.payload.dtype == "uint8"
-        return [[bytes(row).decode() if is_text else row] for row in trial.arrays["payload"]]
-    if trial.reading.codes:
-        words = (*WORDS, NEW)
-        return [[None if c < 0 else words[c] for c in row] for row in trial.arrays["code"].tolist()]
-    return [[None if v != v else v for v in row] for row in trial.arrays["values"].tolist()]
+def _values(trial: ModalityTrial) -> list[dict[str, Any]]:
+    """The trial's rows as a program has them, by column; None where a cell is missing."""
+    reading, arrays = trial.reading, trial.arrays
+    if reading.payload is not None:
+        is_text = reading.payload.shape is None and reading.payload.dtype == "uint8"
+        return [{reading.payload.column: bytes(row).decode() if is_text else row} for row in arrays["payload"]]
+    rows: list[dict[str, Any]] = [{} for _ in trial.step]
+    for i, column in enumerate(reading.codes):
+        for row, code in zip(rows, arrays["code"][:, i].tolist(), strict=True):
+            row[column] = None if code < 0 else (*WORDS, NEW)[code]
+    for i, column in enumerate(columns_of(reading) if "values" in arrays else ()):
+        for row, value in zip(rows, arrays["values"][:, i].tolist(), strict=True):
+            row[column] = None if value != value else value
+    return rows
 
 
 def _check_first_axis(trial: ModalityTrial, state: State) -> None:

@@ -31,6 +31,11 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("numeric", {"columns": [], "pivot": {"code": "name", "value": "number"}}),
     ("category", {"min_count": 50}),
     ("category", {"min_count": 1000}),
+    ("measurement", {"text": "c"}),
+    ("measurement", {"text": "c", "min_count": 1}),
+    ("measurement", {"clip": None}),
+    ("measurement", {"min_count": 50}),
+    ("measurement", {"min_count": 1000}),
 ]
 
 

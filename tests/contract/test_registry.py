@@ -70,7 +70,7 @@ def example(model: type[BaseModel]) -> dict[str, Any]:
 
 _VALUES: dict[str, Any] = {"string": "word", "integer": 3, "number": 0.5, "boolean": True}
 
-ONE_OF_MANY = [{}, {"columns": ["word"]}, {"column": "word"}]
+ONE_OF_MANY = [{}, {"columns": ["word"]}, {"column": "word"}, {"code": "word", "value": "number"}]
 
 
 def tree(model: type[BaseModel]) -> dict[str, Any]:
