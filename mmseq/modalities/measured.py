@@ -84,7 +84,7 @@ def fit_measurements(
     )
 
 
-def _texts(stored: Stored, events: Sequence[Int64[np.ndarray, "word"]], min_count: int) -> list[str] | None:
+def _texts(stored: Stored, events: Sequence[Int64[np.ndarray, "_word"]], min_count: int) -> list[str] | None:
     if len(events) == 1:
         return None
     return [stored.vocabularies[1][i] for i in np.flatnonzero(events[1] >= min_count)]
