@@ -11,7 +11,6 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
 from mmseq.batch import CategoryEvents, Timeline
-from mmseq.errors import DataError
 from mmseq.modalities import (
     Arrays,
     Modality,

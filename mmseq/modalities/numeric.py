@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from mmseq.batch import NumericEvents, Timeline
 from mmseq.carry import latest, one_each, since
-from mmseq.errors import DataError
 from mmseq.modalities import (
     Arrays,
     Modality,

@@ -92,7 +92,9 @@ def _values(trial: ModalityTrial) -> list[dict[str, Any]]:
     reading, arrays = trial.reading, trial.arrays
     if reading.payload is not None:
         is_text = reading.payload.shape is None and reading.payload.dtype == "uint8"
-        return [{reading.payload.column: bytes(row).decode() if is_text else row} for row in arrays["payload"]]
+        return [
+            {reading.payload.column: bytes(row).decode() if is_text else row} for row in arrays["payload"]
+        ]
     rows: list[dict[str, Any]] = [{} for _ in trial.step]
     for i, column in enumerate(reading.codes):
         for row, code in zip(rows, arrays["code"][:, i].tolist(), strict=True):

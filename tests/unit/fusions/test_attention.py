@@ -45,11 +45,10 @@ def test_formula(over: str, heads: int) -> None:
     key, value = fusion.keys_and_values.weight.chunk(2)
     size = 4 // heads
     for step in range(N):
-        query = fusion.query.weight @ clock[step] + fusion.query.bias
-        said = {}
-        for m, name in enumerate(NAMES):
-            marks = torch.stack([seen[name].present[step].double(), seen[name].age[step]])
-            said[name] = seen[name].values[step] + marks @ fusion.marks[m] + fusion.names[m]
+        marks = [mark for one in seen.values() for mark in (one.present[step].double(), one.age[step])]
+        told = torch.cat([clock[step], torch.stack(marks)])
+        query = fusion.query.weight @ told + fusion.query.bias
+        said = {name: seen[name].values[step] + fusion.names[m] for m, name in enumerate(NAMES)}
         read = []
         for h in range(heads):
             mine = slice(h * size, (h + 1) * size)
@@ -62,14 +61,14 @@ def test_formula(over: str, heads: int) -> None:
             vectors = [w / total * (value @ said[name])[mine] for name, w in weight.items()]
             read.append(sum(vectors, torch.zeros(size, dtype=torch.float64)))
         expected = fusion.output.weight @ torch.cat(read) + fusion.output.bias
-        expected = expected + fusion.clock.weight @ clock[step]
+        expected = expected + fusion.step.weight @ told
         torch.testing.assert_close(fusion(seen, clock)[step], expected)
 
 
 @pytest.mark.parametrize("over", ["known", "present"])
 def test_what_is_not_there_has_no_weight_at_all(over: str) -> None:
     fusion, (seen, clock) = build(over), some()
-    weights, _ = fusion.weights_and_values(seen, clock)
+    weights, *_ = fusion.read(seen, clock)
     for m, name in enumerate(NAMES):
         for step in range(N):
             assert bool((weights[step, :, m] > 0).all()) == there(over, seen[name], step)
@@ -81,10 +80,10 @@ def test_what_is_not_there_has_no_weight_at_all(over: str) -> None:
         assert torch.equal(fusion(other, clock), expected)
 
 
-def test_where_nothing_is_known_there_is_the_clock() -> None:
+def test_where_nothing_is_known_there_is_the_step_itself() -> None:
     fusion, (seen, clock) = build(), some()
-    expected = fusion.clock(clock[0]) + fusion.output.bias
-    torch.testing.assert_close(fusion(seen, clock)[0], expected)
+    told = torch.cat([clock[0], torch.tensor([0.0, -1.0] * 3)])
+    torch.testing.assert_close(fusion(seen, clock)[0], fusion.step(told) + fusion.output.bias)
 
 
 def test_over_known_keeps_reading_what_is_no_longer_present() -> None:
@@ -93,8 +92,9 @@ def test_over_known_keeps_reading_what_is_no_longer_present() -> None:
     assert torch.equal(known(seen, clock)[1:3], present(seen, clock)[1:3])  # all that is known is present
 
 
-def test_age_and_presence_are_told() -> None:
-    fusion, (seen, clock) = build(), some()
+@pytest.mark.parametrize("over", ["known", "present"])
+def test_age_and_presence_are_told(over: str) -> None:
+    fusion, (seen, clock) = build(over), some()
     one, step = seen["b"], 3
     older = Seen(one.values, one.present, one.age.index_fill(0, torch.tensor([step]), 2.0))
     carried = Seen(one.values, one.present.index_fill(0, torch.tensor([step]), False), one.age)
