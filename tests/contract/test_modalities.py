@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mmseq.batch import CategoryEvents, NumericEvents, Timeline
+from mmseq.batch import CategoryEvents, MeasurementEvents, NumericEvents, Timeline
 from mmseq.modalities import Modality, NextEvent, Stored, modalities
 from mmseq.modalities.category import CategoryModality, CategorySpec
+from mmseq.modalities.measured import MeasurementSpec
+from mmseq.modalities.measurement import MeasurementModality
 from mmseq.modalities.numeric import NumericModality, NumericSpec
 from mmseq.state import State
 from mmseq.testing import check_kind
@@ -228,7 +231,40 @@ class HidesUnknown(CategoryModality):
         return {}
 
 
+class FitsRareOfAllSplits(MeasurementModality):
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> MeasurementSpec:
+        spec = super().fit(config, stored)
+        rare = [word for word in stored.vocabularies[0] if word not in spec.codes]
+        return spec.model_copy(update={"rare": rare})
+
+
+class TakesNewForRare(MeasurementModality):
+    """Before anybody could count it."""
+
+    def events(self, step: Tensor, arrays: Any, vocabularies: Any) -> MeasurementEvents:
+        events = super().events(step, arrays, vocabularies)
+        return replace(events, code=events.code.abs())
+
+
+class ParsesWithoutNumber(MeasurementModality):
+    def parse(self, step: Tensor, values: Sequence[Any]) -> MeasurementEvents:
+        events = super().parse(step, values)
+        return replace(events, observed=torch.zeros_like(events.observed))
+
+
+class NormalisesOverBatch(MeasurementModality):
+    def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> Any:
+        ready, after = super().forward(events, timeline, state)
+        mean = ready.values.sum() / max(len(ready), 1)
+        return replace(ready, values=ready.values - mean), after
+
+
 FAULTS: list[tuple[str, type[Modality], str]] = [
+    ("measurement", FitsRareOfAllSplits, "does not see words that the training split lacks"),
+    ("measurement", TakesNewForRare, "codes that the training split never had are counted"),
+    ("measurement", ParsesWithoutNumber, "parsed to what a store gives"),
+    ("measurement", NormalisesOverBatch, "a sample alone gives what it gives in a batch"),
     ("numeric", LeaksAcrossSamples, "a sample alone gives what it gives in a batch"),
     ("numeric", FillsFromPreviousRow, "a sample alone gives what it gives in a batch"),
     ("numeric", ForgetsState, "the state carried on, give what the whole gives"),
