@@ -22,6 +22,11 @@ def soft_clamp(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return _BOUND * (x / _BOUND).tanh()
 
 
+def inverse_softplus(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """What softplus makes x of, x > 0: log(eˣ − 1), without overflow."""
+    return x + (-(-x).expm1()).log()
+
+
 def pointwise_loss(name: LossName, difference: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """The loss of each difference between a number and its prediction."""
     if name == "squared":

@@ -4,7 +4,7 @@ Sums are kept in float64. Columns of which only one class was observed have no r
 out of its mean.
 """
 
-from mmseq.heads.metrics.average import Average, Credit, Rmse
+from mmseq.heads.metrics.average import Average, Credit, Rmse, Share
 from mmseq.heads.metrics.confusion import Accuracy, MacroF1, MacroRecall
 from mmseq.heads.metrics.explained import R2
 from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc, rankings
@@ -19,5 +19,6 @@ __all__ = [
     "MacroF1",
     "MacroRecall",
     "Rmse",
+    "Share",
     "rankings",
 ]

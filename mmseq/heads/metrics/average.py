@@ -50,3 +50,9 @@ class Credit(Average):
     """Mean of the credit that each answer gets, from 0 to 1; more is better."""
 
     higher_is_better = True
+
+
+class Share(Average):
+    """Mean of what is 0 or 1, of which neither more nor less is better by itself."""
+
+    higher_is_better = None  # type: ignore[assignment]

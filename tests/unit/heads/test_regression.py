@@ -199,3 +199,18 @@ def test_without_a_spread_there_is_nothing_to_draw_from() -> None:
     head = RegressionHead(SPEC, 4)
     with pytest.raises(ConfigError, match="it is 'squared', which learns no spread; set loss: gaussian"):
         head.sample(torch.zeros(1, 1), Draws(torch.arange(1)))
+
+
+@pytest.mark.parametrize("transform", [None, "log1p"])
+def test_crps_of_the_gaussian_is_that_of_many_draws(transform: Any) -> None:
+    spec = RegressionSpec(columns=["y"], mean=[1.0], std=[0.5])
+    head = RegressionHead(spec, 4, loss="gaussian", transform=transform)
+    parameters, target = torch.tensor([[0.4, -0.3], [-1.0, 0.5]]), _target(1.5, 0.3)
+    metrics = head.metrics()
+    head.score(metrics, parameters, target)
+    rng, expected = np.random.default_rng(0), []
+    for (mean, scale), y in zip(np.stack(head.gaussian(parameters), -1)[:, 0], (1.5, 0.3), strict=True):
+        a, b = rng.normal(mean, scale, (2, 400_000))
+        expected.append(np.abs(a - (math.log1p(y) if transform else y)).mean() - np.abs(a - b).mean() / 2)
+    name = "crps_log1p" if transform else "crps"
+    assert float(metrics[name].compute()) == pytest.approx(np.mean(expected), rel=5e-3)
