@@ -211,6 +211,9 @@ def monitored(
     known = model.heads[task].metrics()
     if metric not in known:
         raise ConfigProblems([Problem(MONITOR, no_metric(task, metric, known))])
+    if known[metric].higher_is_better is None:
+        rule = f"needs a metric that is better when it is more, or less; {metric!r} is best in between"
+        raise ConfigProblems([Problem(MONITOR, f"{rule}; name another of task {task!r}")])
     direction: Literal["max", "min"] = "max" if known[metric].higher_is_better else "min"
     return lambda report: report[task]["metrics"][metric], direction
 

@@ -108,6 +108,19 @@ def test_metric_that_only_the_data_tell_is_looked_for_before_training(mmseq: Run
     assert not (work.path / "runs").exists()
 
 
+def test_a_metric_that_is_best_in_between_picks_no_epoch(mmseq: Run, work: Any) -> None:
+    work.edit("toy.yaml", "kind: regression", "kind: quantile")
+    work.edit("toy.yaml", "monitor: .*", "monitor: level/coverage")
+    outcome = mmseq("train", "-c", "toy.yaml")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert (
+        "training.monitor: needs a metric that is better when it is more, or less; 'coverage' is"
+        in outcome.err
+    )
+    assert "best in between; name another of task 'level'" in outcome.err
+    assert not (work.path / "runs").exists()
+
+
 def _validation_without(work: Any, file: str) -> None:
     """Leaves the last samples for validation, and no label of theirs in a file."""
     splits = {"train": range(60), "validation": range(60, 80)}

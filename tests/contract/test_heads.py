@@ -24,6 +24,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *(("regression", {"loss": loss}) for loss in ("absolute", "huber", "gaussian")),
     ("regression", {"transform": "log1p"}),
     ("regression", {"transform": "log1p", "loss": "gaussian"}),
+    ("quantile", {"quantiles": [0.5]}),
+    ("quantile", {"quantiles": [0.7, 0.9], "transform": "log1p"}),
     ("next_step", {"time": True}),
     ("next_step", {"negatives": 5}),
     ("next_step", {"negatives": 1, "temperature": 0.5, "time": True}),
