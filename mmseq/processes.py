@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -139,7 +140,8 @@ class Processes:
         except BaseException as error:
             if self.size == 1:
                 raise
-            code = getattr(error, "exit_code", 1)  # ours have one, and those of the command line
+            asked = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+            code = getattr(error, "exit_code", asked)  # ours have one, and those of the command line
             if isinstance(error, Exception) and code == 0:
                 raise
             first = self._tell_failure(code)

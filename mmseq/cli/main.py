@@ -27,6 +27,8 @@ from mmseq.place import launched, leads
 class Terminated(KeyboardInterrupt):
     """SIGTERM came; whoever tidies up on Ctrl-C does so here, too."""
 
+    exit_code = 128 + signal.SIGTERM
+
 
 class _Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
@@ -34,7 +36,7 @@ class _Verbs(TyperGroup):
             with _together(), _quiet_unless_leading():
                 return super().invoke(ctx)
         except Terminated:
-            raise typer.Exit(128 + signal.SIGTERM) from None
+            raise typer.Exit(Terminated.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
 
@@ -85,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
             print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as error:
-        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+        return Terminated.exit_code if isinstance(error, Terminated) else 128 + signal.SIGINT
     except Exception as error:
         return _tell_unforeseen(error)
     return 0

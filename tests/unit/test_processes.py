@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from mmseq.processes import ALONE, _rendezvous, together
+from mmseq.cli.main import Terminated
+from mmseq.place import Place
+from mmseq.processes import ALONE, Processes, _rendezvous, together
 
 TOLD = """
 import json, time
@@ -133,3 +135,29 @@ def test_where_they_meet(environment: dict[str, str], expected: tuple[str, int])
     Caught: the node list taken as a name.
     """
     assert _rendezvous(environment) == expected
+
+
+class Words:
+    """Where one process leaves word, before any other."""
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, int]] = []
+
+    def check(self, keys: list[str]) -> bool:
+        return bool(self.said)
+
+    def compare_set(self, key: str, before: str, word: str) -> str:
+        self.said.append(json.loads(word))
+        return word
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (Terminated, 143), (KeyError, 1)])
+def test_who_is_asked_to_stop_says_so(error: type[BaseException], code: int) -> None:
+    """The others then end with the code that the one ends with.
+
+    Caught: 1 for whatever is no error of ours.
+    """
+    words = Words()
+    with pytest.raises(error), Processes(Place(0, 2, 0, 2), store=words).ending_together():
+        raise error
+    assert words.said == [{"rank": 0, "exit_code": code}]
