@@ -18,7 +18,7 @@ from mmseq.heads import ColumnConfig, Encoded, Head, Labels, Spec, heads
 from mmseq.heads.drawing import draw_class
 from mmseq.heads.labels import natural_order
 from mmseq.heads.long_tail import GROUPS, ClassWeights, Weighting, class_weights, focal_factor, groups_of
-from mmseq.heads.metrics import Accuracy, Average, MacroF1, MacroRecall, rankings
+from mmseq.heads.metrics import Accuracy, Average, MacroF1, MacroRecall, WeightedF1, rankings
 from mmseq.random import Draws
 from mmseq.sources import Reading
 
@@ -56,11 +56,11 @@ class ClassificationHead(Head):
     shares in the training split, and predictions take z: with τ = 1 they minimise the error averaged over
     classes (Menon et al. 2021, "Long-tail learning via logit adjustment", equation 10).
 
-    Metrics: `accuracy`, `f1_macro`, `auroc` and `auprc` (each class against the rest, and their mean
-    over classes that occur; of two classes, the positive one; of more than 64 classes, neither), `nll`
-    (mean −log p of the true class). Where one class of three or more has ten times the labels of
-    another, also `recall_head`, `recall_middle` and `recall_tail`: mean recall of the most common third of
-    the classes, and so on.
+    Metrics: `accuracy`, `f1_macro`, `f1_weighted` (each class by how often it is true), `auroc` and `auprc`
+    (each class against the rest, and their mean over classes that occur; of two classes, the positive one;
+    of more than 64 classes, neither), `nll` (mean −log p of the true class). Where one class of three or
+    more has ten times the labels of another, also `recall_head`, `recall_middle` and `recall_tail`: mean
+    recall of the most common third of the classes, and so on.
     """
 
     Spec = ClassSpec
@@ -198,6 +198,7 @@ class ClassificationHead(Head):
         return {
             "accuracy": Accuracy(),
             "f1_macro": MacroF1(len(self.spec.classes)),
+            "f1_weighted": WeightedF1(len(self.spec.classes)),
             **rankings(ranked),
             "nll": Average(),
             **{f"recall_{name}": MacroRecall(len(group)) for name, group in self.groups.items()},
@@ -206,7 +207,7 @@ class ClassificationHead(Head):
     @classmethod
     def metric_names(cls, config: ClassificationConfig) -> tuple[str, ...]:
         groups = (f"recall_{name}" for name in GROUPS)
-        return "accuracy", "f1_macro", "auroc", "auprc", "nll", *groups
+        return "accuracy", "f1_macro", "f1_weighted", "auroc", "auprc", "nll", *groups
 
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
@@ -217,7 +218,8 @@ class ClassificationHead(Head):
         predicted = F.one_hot(answer, len(self.spec.classes)).bool()
         ranked = slice(1, None) if self.is_binary else slice(None)
         metrics["accuracy"].update(answer == target.value)
-        metrics["f1_macro"].update(predicted, truth)
+        for name in ("f1_macro", "f1_weighted"):
+            metrics[name].update(predicted, truth)
         for name in metrics.keys() & {"auroc", "auprc"}:
             metrics[name].update(log_p.exp()[:, ranked], truth[:, ranked])
         metrics["nll"].update(-log_p.gather(1, target.value[:, None]))

@@ -220,6 +220,16 @@ def _download(folder: Path) -> None:
     with gzip.open(folder / "raindrop_splits_recordids.json.gz", "wt") as file:
         json.dump({str(i): parts for i in range(1, 6)}, file)
 
+    (folder / "MELD.Raw").mkdir()
+    header = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n"
+    said = "".join(
+        f"{i},So it is {i % 3}.,Ann,{'joy' if i % 2 else 'fear'},positive,{i // 4},{i % 4}\n"
+        for i in range(16)
+    )
+    said += "16,Oh.,Bob,joy,negative,4,0\n"
+    for part in ("train", "dev", "test"):
+        (folder / "MELD.Raw" / f"{part}_sent_emo.csv").write_text(header + said)
+
 
 def _shortened(line: str) -> list[str]:
     words = _words(line)

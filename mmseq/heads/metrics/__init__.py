@@ -5,7 +5,7 @@ out of its mean.
 """
 
 from mmseq.heads.metrics.average import Average, Credit, Rmse, Share
-from mmseq.heads.metrics.confusion import Accuracy, MacroF1, MacroRecall
+from mmseq.heads.metrics.confusion import Accuracy, MacroF1, MacroRecall, WeightedF1
 from mmseq.heads.metrics.explained import R2
 from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc, rankings
 
@@ -20,5 +20,6 @@ __all__ = [
     "MacroRecall",
     "Rmse",
     "Share",
+    "WeightedF1",
     "rankings",
 ]

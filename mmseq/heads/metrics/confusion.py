@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -87,5 +87,31 @@ class MacroF1(Metric):
         self.true_positive += (predicted & truth).sum(0)
         self.wrong += wrong.sum(0)
 
+    def each(self) -> Float[Tensor, "column"]:
+        """F1 of each column; NaN of one that is neither true nor predicted anywhere."""
+        return 2 * self.true_positive / (2 * self.true_positive + self.wrong)
+
     def compute(self) -> Tensor:
-        return (2 * self.true_positive / (2 * self.true_positive + self.wrong)).nanmean()
+        return self.each().nanmean()
+
+
+class WeightedF1(MacroF1):
+    """Mean over columns of F1, each weighed by how often it is true."""
+
+    support: Tensor
+
+    def __init__(self, columns: int) -> None:
+        super().__init__(columns)
+        self.add_state("support", torch.zeros(columns, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(
+        self,
+        predicted: Bool[Tensor, "label column"],
+        truth: Bool[Tensor, "label column"],
+        observed: Bool[Tensor, "label column"] | None = None,
+    ) -> None:
+        super().update(predicted, truth, observed)
+        self.support += (truth if observed is None else truth & observed).sum(0)
+
+    def compute(self) -> Tensor:
+        return (self.each().nan_to_num(0) * self.support).sum() / self.support.sum()

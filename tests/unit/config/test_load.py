@@ -229,7 +229,8 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "monitor: level/f1_makro",
             "level/f1_makro",
             "training.monitor: must name a metric of task 'level', after the /; came 'f1_makro'; did you "
-            "mean 'f1_macro'?; there are: loss, accuracy, f1_macro, auroc, auprc, nll, "
+            "mean 'f1_macro'?; there are: loss, accuracy, f1_macro, f1_weighted, auroc, auprc, "
+            "nll, "
             "recall_head, recall_middle, recall_tail",
         ),
         (

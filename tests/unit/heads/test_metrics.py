@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import f1_score, recall_score
 
-from mmseq.heads.metrics import R2, Accuracy, Average, MacroAuroc, MacroF1, Rmse
+from mmseq.heads.metrics import R2, Accuracy, Average, MacroAuroc, MacroF1, MacroRecall, Rmse, WeightedF1
 
 
 def test_average_leaves_out_columns_without_labels() -> None:
@@ -27,6 +28,21 @@ def test_f1_leaves_out_what_never_occurs() -> None:
     assert float(metric.compute()) == 0
     metric.update(torch.tensor([[True, False, False]]), torch.tensor([[True, False, False]]))
     assert float(metric.compute()) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_weighted_f1_and_recall_are_those_of_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth, answer = torch.randint(0, 4, (2, 60), generator=generator)
+    truth[truth == 3] = 0  # predicted, never true
+    weighted, recall = WeightedF1(4), MacroRecall(4)
+    for part in torch.arange(60).split(17):
+        one, other = (torch.nn.functional.one_hot(x[part], 4).bool() for x in (answer, truth))
+        weighted.update(one, other)
+        recall.update(one, other)
+    assert float(weighted.compute()) == pytest.approx(f1_score(truth, answer, average="weighted"))
+    assert float(recall.compute()) == pytest.approx(
+        recall_score(truth, answer, average="macro", labels=[0, 1, 2])
+    )
 
 
 def test_r2_far_from_zero_keeps_its_digits() -> None:
