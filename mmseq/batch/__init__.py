@@ -4,6 +4,7 @@ from mmseq.batch.batch import Batch
 from mmseq.batch.events import (
     CategoryEvents,
     Events,
+    ImageEvents,
     MeasurementEvents,
     NumericEvents,
     TextEvents,
@@ -17,6 +18,7 @@ __all__ = [
     "Batch",
     "CategoryEvents",
     "Events",
+    "ImageEvents",
     "MeasurementEvents",
     "NumericEvents",
     "Target",

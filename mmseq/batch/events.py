@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 # Not typing.Self: the shape checker of the tests cannot read it.
@@ -147,3 +147,14 @@ class TextEvents(Events):
         first = (self.starts.index_select(0, rows) - starts[:-1]).repeat_interleave(lengths)
         token = self.token.index_select(0, first + torch.arange(len(first), device=first.device))
         return TextEvents(self.step.index_select(0, rows), token, starts)
+
+
+@dataclass(frozen=True)
+class ImageEvents(Events):
+    """Frames of one size.
+
+    Attributes:
+        values: raw bytes, uint8, as read; after the modality's `carry`, normalised numbers.
+    """
+
+    values: Shaped[Tensor, "event height width channel"]

@@ -207,6 +207,10 @@ class Modality(nn.Module):
             return value
         return [value]
 
+    def kept(self, value: Any) -> Any:
+        """A raw value as it can wait: what it is now, whatever becomes of a file that it names."""
+        return value
+
     @abstractmethod
     def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> tuple[Events, State]:
         """Fills, normalises and ages, knowing what came before; raw values in, ready ones out."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from mmseq.batch import Events, Timeline
 from mmseq.errors import DataError
 from mmseq.modalities import Arrays, Modality, cells_of
 from mmseq.sources import Payload
+from mmseq.sources.binary import KEY, decode, is_encoded
 from mmseq.state import State
 
 
@@ -40,15 +42,21 @@ class PayloadModality(Modality):
         return self.make(step, arrays["payload"])
 
     def parse(self, step: Tensor, values: Sequence[Any]) -> Events:
-        cells = [cells_of(v, self.spec.columns)[0] if isinstance(v, Mapping) else v for v in values]
+        cells = [self._cell(value) for value in values]
         there = [i for i, cell in enumerate(cells) if not _is_missing(cell)]
-        rows = []
-        for i in there:
-            try:
-                rows.append(self.payload.value(cells[i], Path()))
-            except (ValueError, OSError) as error:
-                raise DataError(f"{error}; correct it") from error
+        rows = [self._read(cells[i]) for i in there]
         return self.make(step[torch.tensor(there, dtype=torch.int64)], self.payload.join(rows))
+
+    def _cell(self, value: Any) -> Any:
+        """What a raw value holds: it is the cell, or has it by column."""
+        is_bytes = is_encoded(value) and KEY not in self.spec.columns
+        return cells_of(value, self.spec.columns)[0] if isinstance(value, Mapping) and not is_bytes else value
+
+    def _read(self, cell: Any) -> np.ndarray:
+        try:
+            return self.payload.value(decode(cell), Path())
+        except (ValueError, OSError) as error:
+            raise DataError(f"{error}; correct it") from error
 
     def forward(self, events: Any, timeline: Timeline, state: State | None = None) -> tuple[Events, State]:
         return self.ready(events), {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow
 from pyarrow import compute
 
 from mmseq.errors import DataError
+from mmseq.sources.binary import npy_bytes
 
 Rows = Any  # a pandas or polars frame, an Arrow table, a list of dicts, a dict of columns
 
@@ -93,9 +93,7 @@ def _array_bytes(name: str, column: str, values: Iterable[Any]) -> pyarrow.Array
     cells: list[bytes | None] = []
     for row, value in enumerate(values, start=1):
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            buffer = io.BytesIO()
-            np.save(buffer, value, allow_pickle=False)
-            cells.append(buffer.getvalue())
+            cells.append(npy_bytes(value))
         elif value is None:
             cells.append(None)
         else:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow
 
 from mmseq.ragged import Ragged
+from mmseq.sources.binary import decode
 
 DTYPES = ("uint8", "int16", "float16", "float32")
 
@@ -63,7 +64,7 @@ class Payload(ABC):
         """The arrays of some cells of a table, none of which is missing.
 
         Args:
-            cells: text, bytes or lists.
+            cells: text, bytes, lists, or structs that hold bytes in base64.
             folder: that paths are relative to.
 
         Returns:
@@ -75,7 +76,7 @@ class Payload(ABC):
         rows = []
         for i, cell in enumerate(cells):
             try:
-                rows.append(self.value(cell.as_py(), folder))
+                rows.append(self.value(decode(cell.as_py()), folder))
             except (ValueError, OSError) as error:
                 raise BadCell(i, str(error)) from error
         return self.join(rows)

@@ -137,7 +137,7 @@ class Stream:
                 closing[id] = closes
             if waits is not None:
                 self._check(id, new)
-                waiting[id] = Waiting(waits.end, plain_cells(waits.values))
+                waiting[id] = Waiting(waits.end, plain_cells(self._kept(waits.values)))
         rows = self._run(list(closing), list(closing.values())) if closing else None
         for id, time in zip(ids, heard, strict=True):  # from here on nothing fails
             self.clock.last[id] = time
@@ -195,6 +195,10 @@ class Stream:
         """A bad value is told when it comes, not when its bin closes."""
         for name in came.values:
             self._events(name, [id], [came])
+
+    def _kept(self, values: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """What is read when it comes, not when its bin closes: a file may be another by then."""
+        return {name: [self._modalities[name].kept(value) for value in own] for name, own in values.items()}
 
     def _joined(self, first: dict[str, list[Any]], then: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """One after the other; of a static modality the later."""

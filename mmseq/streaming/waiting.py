@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mmseq.sources.binary import encode, npy_bytes
 from mmseq.streaming.clock import Time
 
 
@@ -26,7 +27,11 @@ class Waiting:
 
 
 def plain_cells(values: Any) -> Any:
-    """Raw values as JSON can hold them, the same numbers and words."""
+    """Raw values as JSON can hold them, the same numbers, words and bytes."""
+    if isinstance(values, bytes | bytearray | memoryview):
+        return encode(bytes(values))
+    if isinstance(values, np.ndarray) and values.ndim > 1:  # of a payload, which may have many elements
+        return encode(npy_bytes(values))
     if isinstance(values, Mapping):
         return {name: plain_cells(value) for name, value in values.items()}
     if isinstance(values, (list, tuple, np.ndarray)):

@@ -63,7 +63,10 @@ def example(model: type[BaseModel]) -> dict[str, Any]:
         if "$ref" in part:
             part = schema["$defs"][part["$ref"].rpartition("/")[2]]
         kind = part.get("type", "")
-        value = [_VALUES.get(part["items"].get("type", ""))] if kind == "array" else _VALUES.get(kind)
+        n_items = part.get("minItems", 1)
+        value = (
+            [_VALUES.get(part["items"].get("type", ""))] * n_items if kind == "array" else _VALUES.get(kind)
+        )
         made[field] = part.get("const", value)
     return made
 
