@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
@@ -72,9 +74,14 @@ def draw_above(
     With z = (bound − mean) / scale and the upper tail Q, it is mean + scale · Q⁻¹(uniform · Q(z)).
     """
     spread = scale.clamp(min=torch.finfo(scale.dtype).tiny)
-    tail = torch.special.ndtr((mean - bound) / spread)
+    tail = normal_cdf((mean - bound) / spread)
     drawn = mean - scale * torch.special.ndtri((uniform * tail).clamp(min=torch.finfo(scale.dtype).tiny))
     return drawn.maximum(bound)
+
+
+def normal_cdf(x: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
+    """P(N(0, 1) ≤ x), with all its digits far below 0, where torch's own `ndtr` has none from −8 on."""
+    return torch.special.erfc(-x / math.sqrt(2)) / 2
 
 
 def _only(scores: Float64[Tensor, "query class"], top_k: int | None) -> Float64[Tensor, "query class"]:

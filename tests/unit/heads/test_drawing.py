@@ -90,3 +90,13 @@ def test_a_number_without_spread_is_the_mean_or_the_bound() -> None:
     far = draw_above(mean, torch.ones(3).double(), bound + 1e6, torch.full((3,), 0.9).double())
     assert bool((far >= bound + 1e6).all()) and bool(far.isfinite().all())
     assert math.isfinite(float(far.sum()))
+
+
+@pytest.mark.parametrize("bound", [6.0, 8.0, 12.0, 30.0])
+def test_a_number_far_above_its_mean_has_the_tail_s_distribution(bound: float) -> None:
+    """Of what lies above z, the quantile q lies at Q⁻¹((1 − q)·Q(z))."""
+    uniform = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
+    zero = torch.zeros_like(uniform)
+    drawn = draw_above(zero, zero + 1, zero + bound, uniform)
+    tail = torch.special.log_ndtr(-drawn) - torch.special.log_ndtr(-(zero + bound))
+    assert tail.exp().tolist() == pytest.approx(uniform.tolist(), rel=1e-9)
