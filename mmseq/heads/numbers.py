@@ -17,9 +17,14 @@ Transform = Literal["log1p"]
 _BOUND = 4.0
 
 
-def soft_clamp(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+def soft_clamp(x: Float[Tensor, "..."], bound: float = _BOUND) -> Float[Tensor, "..."]:
     """4·tanh(x/4): about x near 0, within (−4, 4) everywhere, and never without a gradient."""
-    return _BOUND * (x / _BOUND).tanh()
+    return bound * (x / bound).tanh()
+
+
+def inverse_soft_clamp(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """What soft_clamp makes x of, −4 < x < 4."""
+    return _BOUND * (x / _BOUND).atanh()
 
 
 def inverse_softplus(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -48,6 +53,16 @@ def check_numbers(labels: Labels, transform: Transform | None) -> None:
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         problem = f"{problem}; got {labels.values[row, column]:g}; correct it"
+        raise labels.refuse(problem, int(row), int(column))
+
+
+def check_counts(labels: Labels) -> None:
+    """Raises DataError for what is no count: not a whole number from 0 on."""
+    seen = labels.values
+    wrong = ~np.isnan(seen) & ((seen < 0) | np.isinf(seen) | (seen != np.floor(seen)))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        problem = f"counts must be whole numbers from 0 on, or missing; got {seen[row, column]:g}; correct it"
         raise labels.refuse(problem, int(row), int(column))
 
 
