@@ -7,6 +7,7 @@ out of its mean.
 from mmseq.heads.metrics.average import Average, Credit, Rmse, Share
 from mmseq.heads.metrics.confusion import Accuracy, MacroF1, MacroRecall, WeightedF1
 from mmseq.heads.metrics.explained import R2
+from mmseq.heads.metrics.kappa import Kappa
 from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc, rankings
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Accuracy",
     "Average",
     "Credit",
+    "Kappa",
     "MacroAuprc",
     "MacroAuroc",
     "MacroF1",
