@@ -28,6 +28,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("quantile", {"quantiles": [0.7, 0.9], "transform": "log1p"}),
     ("mixture", {"components": 1, "transform": "log1p"}),
     ("ordinal", {"order": ["mid", "low", "none", "high"]}),
+    ("count", {"distribution": "negative_binomial"}),
     ("next_step", {"time": True}),
     ("next_step", {"negatives": 5}),
     ("next_step", {"negatives": 1, "temperature": 0.5, "time": True}),
