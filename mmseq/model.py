@@ -62,7 +62,7 @@ class Model(nn.Module):
         self.register_buffer("like", torch.empty(0), persistent=False)
         self.experiment, self.facts = experiment, facts
         names = list(experiment.modalities)
-        self.static = {name for name, config in experiment.modalities.items() if config.time is None}
+        self.static = {name for name, config in experiment.modalities.items() if config.static}
         self.by_step = {task for task, config in experiment.tasks.items() if config.by_step}
         self.modalities = Parts(
             {name: modalities.build(experiment.modalities[name], facts.modalities[name]) for name in names}

@@ -9,6 +9,7 @@ from mmseq.batch.events import (
     NumericEvents,
     TextEvents,
     VectorEvents,
+    WaveformEvents,
 )
 from mmseq.batch.padding import pad, unpad
 from mmseq.batch.target import Target
@@ -25,6 +26,7 @@ __all__ = [
     "TextEvents",
     "Timeline",
     "VectorEvents",
+    "WaveformEvents",
     "pad",
     "unpad",
 ]

@@ -158,3 +158,14 @@ class ImageEvents(Events):
     """
 
     values: Shaped[Tensor, "event height width channel"]
+
+
+@dataclass(frozen=True)
+class WaveformEvents(Events):
+    """Windows of a signal.
+
+    Attributes:
+        values: raw as read; after the modality's `carry`, normalised.
+    """
+
+    values: Float[Tensor, "event time channel"]

@@ -121,8 +121,7 @@ def _markers(experiment: Experiment) -> Iterator[Contradiction]:
     known = [
         name
         for name, config in experiment.modalities.items()
-        if config.time is not None
-        and issubclass(modalities.component_class(config.kind).gives, CategoryEvents)
+        if not config.static and issubclass(modalities.component_class(config.kind).gives, CategoryEvents)
     ]
     for loc, marker in _fields(experiment.core, "marker", ("core",)):
         if marker is not None and marker not in known:
@@ -144,7 +143,7 @@ def _fields(tree: Any, name: str, loc: Loc) -> Iterator[tuple[Loc, Any]]:
 
 def _clock(experiment: Experiment, name: str, loc: tuple[str, ...]) -> Iterator[Contradiction]:
     """The name must be that of a modality that has times."""
-    timed = [known for known, modality in experiment.modalities.items() if modality.time is not None]
+    timed = [known for known, modality in experiment.modalities.items() if not modality.static]
     if name not in timed:
         static = ", which has no `time`" if name in experiment.modalities else ""
         yield loc, _names("a modality with a clock", name, timed, static)

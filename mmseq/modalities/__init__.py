@@ -48,6 +48,11 @@ class ModalityConfig(ComponentConfig):
         0.0, ge=0, lt=1, description="share of training samples from which the whole modality is hidden"
     )
 
+    @property
+    def static(self) -> bool:
+        """Whether its events belong to whole samples, not to steps."""
+        return self.time is None
+
 
 def cells_of(value: Any, columns: Sequence[str]) -> list[Any]:
     """The cells of a raw value, one a column; see `Modality.parse`.

@@ -171,7 +171,7 @@ class NumericModality(Modality):
         return NumericSpec(
             columns=list(stored.columns), mean=mean.tolist(), std=std.tolist(), missing=missing.tolist(),
             low=None if low is None else low.tolist(), high=None if high is None else high.tolist(),
-            time_scale=stored.time_scale, static=config.time is None,
+            time_scale=stored.time_scale, static=config.static,
         )  # fmt: skip
 
     def events(

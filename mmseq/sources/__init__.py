@@ -13,6 +13,7 @@ from duckdb import DuckDBPyConnection
 from mmseq.errors import DataError
 from mmseq.registry import ComponentConfig, Registry
 from mmseq.sources.payload import BadCell, Payload
+from mmseq.sources.recordings import Recordings
 
 __all__ = [
     "AbsentTable",
@@ -20,6 +21,7 @@ __all__ = [
     "Payload",
     "Pivot",
     "Reading",
+    "Recordings",
     "Source",
     "SourceConfig",
     "Table",
@@ -50,7 +52,8 @@ class Reading:
 
     Attributes:
         table: name of the table in the source.
-        time: its time column; None where rows belong to a whole sample.
+        time: its time column; None where rows belong to a whole sample. Of recordings, the column of when
+            each begins; None where all begin at 0.
         numbers: columns of numbers; with `pivot`, the codes that become features (empty: all there are).
         codes: columns of categories, read as text.
         pivot: how a long table becomes one row per (sample, time).
@@ -63,6 +66,11 @@ class Reading:
     codes: tuple[str, ...] = ()
     pivot: Pivot | None = None
     payload: Payload | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether its rows in the store have times: windows of recordings always do."""
+        return self.time is not None or isinstance(self.payload, Recordings)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 from jaxtyping import Int64
 
-from mmseq.sources import Source
+from mmseq.sources import Recordings, Source
 from mmseq.store.bounds import Bounds, find_bounds
 from mmseq.store.check import check_rows
 from mmseq.store.clock import Clock, clock_of
@@ -34,6 +34,7 @@ from mmseq.store.plan import SCHEMA, SECONDS, Plan
 from mmseq.store.samples import Samples, collect_samples
 from mmseq.store.stream import write_rows
 from mmseq.store.timeline import bin_width
+from mmseq.store.unfold import unfold
 
 Counts = dict[str, Int64[np.ndarray, "sample"]]
 
@@ -50,13 +51,16 @@ def build(
     raws = ingest(connection, plan, source)
     clock = clock_of(plan, raws)
     samples = collect_samples(connection, plan, source, raws, clock)
-    contents = {
-        name: content_of(connection, name, reading, raws[reading.table], known=plan.known)
-        for name, reading in [*plan.modalities.items(), *plan.tasks.items()]
-    }
+    unit = SECONDS[plan.unit]
+    contents = {}
+    for name, reading in [*plan.modalities.items(), *plan.tasks.items()]:
+        raw = raws[reading.table]
+        if isinstance(reading.payload, Recordings):
+            contents[name] = unfold(connection, name, reading, raw, clock, unit, source.folder)
+        else:
+            contents[name] = content_of(connection, name, reading, raw, known=plan.known)
     modalities = {name: contents[name] for name in plan.modalities}
     tasks = {name: contents[name] for name in plan.tasks}
-    unit = SECONDS[plan.unit]
     width = bin_width(plan.resolution, unit, clock == "moment")
     bounds = find_bounds(connection, modalities, tasks, samples.until, plan.anchor, width)
     check_rows(connection, plan, contents, bounds)
@@ -69,7 +73,7 @@ def build(
         counts[name], n_averaged = write_rows(
             connection, content, window, shards, root, samples.until.dtype, source.folder
         )
-        bounds.report[name]["averaged cells"] = n_averaged
+        bounds.report[name] |= {"averaged cells": n_averaged, **content.remarks}
     merger = Merger(
         {name: content for name, content in modalities.items() if content.time is not None},
         {name: content for name, content in tasks.items() if content.time is not None},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Literal
 
@@ -38,8 +38,11 @@ class Content:
         dtype: of the numbers.
         fields: SQL of what a row holds: one value or code for each column; of a pivoted table `code`,
             `value`.
-        payload: the typed column that holds a payload; None where there is none.
+        time: the typed column that holds the time; None where rows have none.
+        payload: SQL of a payload; None where there is none.
+        place: the typed column that tells from which row of the source a row comes.
         condition: SQL that a row must meet.
+        remarks: what was left out before there were rows to count.
     """
 
     name: str
@@ -49,13 +52,11 @@ class Content:
     vocabularies: tuple[tuple[str, ...], ...]
     dtype: Dtype
     fields: tuple[str, ...]
+    time: str | None = None
     payload: str | None = None
+    place: str = "rowid"
     condition: str = "true"
-
-    @property
-    def time(self) -> str | None:
-        """The typed column that holds the time."""
-        return None if self.reading.time is None else self.raw.time(self.reading.time)
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
 
 def content_of(
@@ -76,7 +77,8 @@ def content_of(
     codes = [
         _code(connection, column, vocabulary) for column, vocabulary in zip(words, vocabularies, strict=True)
     ]
-    content = Content(name, reading, raw, reading.numbers, vocabularies, dtype, (*numbers, *codes))
+    time = None if reading.time is None else raw.time(reading.time)
+    content = Content(name, reading, raw, reading.numbers, vocabularies, dtype, (*numbers, *codes), time)
     if reading.payload is None:
         return content
     payload = raw.find(reading.payload.column, "payload")
@@ -102,7 +104,8 @@ def _pivoted(
     rows = f"(SELECT * FROM {raw.name} WHERE {condition})"
     dtype = _dtype(known or needs_float64(connection, rows, value, by=code))
     index = _code(connection, code, columns)
-    return Content(name, reading, raw, columns, (), dtype, (index, value), condition=condition)
+    time = None if reading.time is None else raw.time(reading.time)
+    return Content(name, reading, raw, columns, (), dtype, (index, value), time, condition=condition)
 
 
 def _dtype(is_wide: bool) -> Dtype:

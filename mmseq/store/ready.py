@@ -46,7 +46,7 @@ def _rows(
     yield from _differing(section, sorted(readings), sorted(entries))
     for name, reading in readings.items():
         entry, place = entries[name], f"{section}.{name}"
-        yield from _differing(f"{place}.timed", reading.time is not None, entry.timed)
+        yield from _differing(f"{place}.timed", reading.timed, entry.timed)
         if reading.numbers or reading.pivot is None:  # else whatever codes there are become columns
             yield from _differing(f"{place}.numbers", list(reading.numbers), entry.numbers)
         yield from _differing(f"{place}.codes", list(reading.codes), entry.codes)

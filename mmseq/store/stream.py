@@ -12,7 +12,7 @@ import pyarrow
 from duckdb import DuckDBPyConnection
 from jaxtyping import Int64
 
-from mmseq.sources import BadCell
+from mmseq.sources import BadCell, Recordings
 from mmseq.store.content import Content
 from mmseq.store.cut import Ranges
 from mmseq.store.layout import ABSOLUTE_TIME, row_file, shard_folder
@@ -20,6 +20,7 @@ from mmseq.store.npy import NpyWriter
 from mmseq.store.payload import PART, ROWS, RaggedWriter, raise_bad_payload, rows_at_a_time
 from mmseq.store.piece import Piece, Queue
 from mmseq.store.pivot import Pivot
+from mmseq.store.unfold import WindowReader
 from mmseq.store.window import Window
 
 
@@ -84,7 +85,7 @@ def _pieces(
     times = [] if content.time is None else [f"{content.time} AS time"]
     payload, n_rows = content.reading.payload, ROWS
     if payload is not None:
-        fields += [f"{content.payload} AS payload", f"{content.raw.name}.rowid AS place"]
+        fields += [f"{content.payload} AS payload", f"{content.raw.name}.{content.place} AS place"]
         n_rows = rows_at_a_time(payload.dtype, payload.shape)
     order = ", ".join(["sample", *(["time"] if times else []), f"{content.raw.name}.rowid"])
     query = (
@@ -92,12 +93,16 @@ def _pieces(
         f"AND {window.inside(content)} ORDER BY {order}"
     )
     reader = connection.sql(query).to_arrow_reader(n_rows)  # streams; execute() would hold all rows
+    windows = WindowReader(payload, folder) if isinstance(payload, Recordings) else None
     for batch in reader:
         raw, arrays = batch.columns, dict[str, Any]()
         if payload is not None:
             *raw, cells, place = raw
             try:
-                arrays[PART] = payload.read(cells, folder)
+                if windows is not None:
+                    arrays[PART] = windows.read(_numpy(raw[0]), cells, place)
+                else:
+                    arrays[PART] = payload.read(cells, folder)
             except BadCell as bad:
                 reader.close()  # an open one would block the connection
                 raise_bad_payload(connection, content, place[bad.row].as_py(), bad)

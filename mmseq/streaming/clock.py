@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,16 @@ class LiveClock:
     def since_origin(self, id: str, time: Time) -> float:
         """An absolute time as the model counts it."""
         return (time - self.origin.get(id, time)) / (self.unit * 1e9) if self.is_moment else time
+
+    def later(self, time: Time, seconds: Fraction) -> Time:
+        """An absolute time so many seconds on, rounded as preparation rounds the ends of windows."""
+        if self.is_moment:
+            return int(time + (seconds * 10**9 + Fraction(1, 2)) // 1)
+        return time + seconds.numerator / (seconds.denominator * self.unit)
+
+    def grain(self, time: Time) -> Time:
+        """By how much a time that is told may be off: a microsecond, or what float64 leaves out."""
+        return 1000 if self.is_moment else max(1e-6 / self.unit, 4 * math.ulp(time))
 
     def told(self, time: Time) -> Any:
         """An absolute time as a prediction table has it."""

@@ -19,7 +19,8 @@ def answer(stream: Stream, line: bytes) -> str | None:
     """What a stream answers to a line; None where there is nothing to say.
 
     A line is UTF-8, `{"id": …, "time": …, "values": {modality: raw value}}`, `{"id": …, "flush": true}` or
-    `{"id": …, "forget": true}`; the answer to the first two is a row of the prediction table.
+    `{"id": …, "forget": true}`; the answer to the first two is a row of the prediction table for each step
+    that has closed.
 
     Raises:
         DataError: it is none of these, or the stream refuses it.
@@ -28,8 +29,10 @@ def answer(stream: Stream, line: bytes) -> str | None:
     if "forget" in asked:
         stream.forget(asked["id"])
         return None
-    row = stream.flush(asked["id"]) if "flush" in asked else stream.push(**asked)
-    return None if row is None else json_row(row)
+    if "flush" in asked:
+        row = stream.flush(asked["id"])
+        return None if row is None else json_row(row)
+    return "\n".join(map(json_row, stream.rows(**asked))) or None
 
 
 @contextmanager

@@ -18,13 +18,15 @@ from mmseq.inference.predict import decode, table_of
 from mmseq.modalities.payload import PayloadModality
 from mmseq.model import Model
 from mmseq.registry import did_you_mean
-from mmseq.streaming.clock import LiveClock
+from mmseq.streaming.clock import LiveClock, Time
+from mmseq.streaming.listener import Listener, Recorded
 from mmseq.streaming.slots import Slots
 from mmseq.streaming.waiting import Waiting, plain_cells
 from mmseq.tensors import dump_tensors, parse_tensors
 from mmseq.words import word_of
 
-SCHEMA = "mmseq stream 1"
+SCHEMA = "mmseq stream 2"
+HEARD = "heard.safetensors"
 
 
 class Stream:
@@ -58,6 +60,7 @@ class Stream:
         self._modalities = dict(model.modalities.items())
         self._names = list(self._modalities)
         self._timed = [name for name in self._names if name not in model.static]
+        self.listener = Listener(self._modalities, self.clock)
 
     def __len__(self) -> int:
         """How many ids it knows."""
@@ -70,19 +73,21 @@ class Stream:
             id: the sample, or a list of samples, each once.
             time: when: a number in the timeline's unit, or a moment (ISO text or datetime), as in training.
             values: what was observed then, by modality: a raw value, see `Modality.parse`, or a list of
-                several of one time (dicts or lists, where there are several columns).
+                several of one time (dicts or lists, where there are several columns); of a waveform a piece
+                that ends then, see `mmseq.streaming.pieces.piece_of`, within which any number of windows,
+                and so of steps, may end.
 
         Returns:
-            for one sample a row of the prediction table, a dict, or None where no step has closed; for many
-            a pyarrow Table with a row for each step that has.
+            for one sample a row of the prediction table, a dict, that of the last step that has closed, or
+            None where none has, see `rows`; for many a pyarrow Table with a row for each step that has.
 
         Raises:
             DataError: a time is not later than the sample's last, or a value is not of its modality's kind.
                 Nothing is changed then.
         """
         if isinstance(id, str) or not isinstance(id, Iterable):
-            rows = self._push(_texts([id]), [time], [values])
-            return None if rows is None else {name: _plain(column[0]) for name, column in rows.items()}
+            rows = self.rows(id, time, values)
+            return rows[-1] if rows else None
         ids, times, many = _texts(list(id)), list(time), list(values)
         if not len(ids) == len(times) == len(many):
             raise DataError(
@@ -93,8 +98,18 @@ class Stream:
             raise DataError(
                 f"push: sample {twice!r} came twice in one call; a call is one step of each sample"
             )
-        rows = self._push(ids, times, many)
-        return table_of(rows or self._run([], []))
+        rounds = self._push(ids, times, many)
+        if not rounds:
+            return table_of(self._run([], []))
+        columns = {name: np.concatenate([one[name] for one in rounds]) for name in rounds[0]}
+        place = {id: i for i, id in enumerate(ids)}
+        order = np.argsort([place[id] for id in columns["id"]], kind="stable")
+        return table_of({name: column[order] for name, column in columns.items()})
+
+    def rows(self, id: str, time: Any, values: Any) -> list[dict[str, Any]]:
+        """A push of one sample: the rows of all steps that have closed, in their order. Raises as `push`."""
+        rounds = self._push(_texts([id]), [time], [values])
+        return [{name: _plain(column[0]) for name, column in one.items()} for one in rounds]
 
     def flush(self, id: Any) -> dict[str, Any] | None:
         """Closes the bin that a sample is in; its predictions, or None where nothing waits.
@@ -119,6 +134,7 @@ class Stream:
         self.slots.forget(id)
         self.clock.forget(id)
         self.waiting.pop(id, None)
+        self.listener.heard.pop(id, None)
 
     def _must_know(self, id: Any) -> None:
         if not isinstance(id, str) or id not in self.clock.last:
@@ -126,24 +142,43 @@ class Stream:
 
     def _push(
         self, ids: list[str], times: Sequence[Any], values: Sequence[Any]
-    ) -> dict[str, np.ndarray] | None:
-        """Closes the steps that are over, and takes in what came."""
-        heard = [self.clock.read(id, time) for id, time in zip(ids, times, strict=True)]
-        closing, waiting = {}, {}
-        for id, time, came in zip(ids, heard, values, strict=True):
-            new = Waiting(self.clock.end(time), self._read(id, came))
-            closes, waits = self._next_step(self.waiting.get(id), new)
-            if closes is not None:
-                closing[id] = closes
+    ) -> list[dict[str, np.ndarray]]:
+        """Closes the steps that are over, a step of each sample at a time, and takes in what came."""
+        read = [self.clock.read(id, time) for id, time in zip(ids, times, strict=True)]
+        closing, waiting, heard = dict[str, list[Waiting]](), dict[str, Waiting](), dict[str, Recorded]()
+        for id, time, came in zip(ids, read, values, strict=True):
+            steps, heard[id] = self._steps(id, time, came)
+            closing[id], waits = [], self.waiting.get(id)
+            for new in steps:
+                closes, waits = self._next_step(waits, new)
+                closing[id] += [] if closes is None else [closes]
+            if waits is not None or len(closing[id]) > 1:
+                for new in steps:
+                    self._check(id, new)
             if waits is not None:
-                self._check(id, new)
                 waiting[id] = Waiting(waits.end, plain_cells(self._kept(waits.values)))
-        rows = self._run(list(closing), list(closing.values())) if closing else None
-        for id, time in zip(ids, heard, strict=True):  # from here on nothing fails
+        rounds = []
+        for i in range(max(map(len, closing.values()), default=0)):
+            closes_now = {id: steps[i] for id, steps in closing.items() if i < len(steps)}
+            rounds.append(self._run(list(closes_now), list(closes_now.values())))
+        for id, time in zip(ids, read, strict=True):  # from here on nothing fails
             self.clock.last[id] = time
             self.waiting.pop(id, None)
         self.waiting.update(waiting)
-        return rows
+        self.listener.heard |= {id: own for id, own in heard.items() if own}
+        return rounds
+
+    def _steps(self, id: str, time: Time, came: Any) -> tuple[list[Waiting], Recorded]:
+        """What came, by the step that it belongs to, and the recordings as far as they were heard."""
+        values = self._read(id, came)
+        at, heard = self.listener.take(id, time, values)
+        now = {name: events for name, events in values.items() if name not in self.listener.payloads}
+        static = {name: now.pop(name) for name in self.model.static & now.keys()}
+        if now:
+            at.setdefault(time, {}).update(now)
+        if static:
+            at.setdefault(min(at, default=time), {}).update(static)
+        return [Waiting(self.clock.end(end), at[end]) for end in sorted(at)], heard
 
     def _read(self, id: str, values: Any) -> dict[str, list[Any]]:
         """What came, by modality, checked against the model."""
@@ -161,7 +196,10 @@ class Stream:
             )
         if self._markers:
             values = {name: self._without_markers(value, name) for name, value in values.items()}
-        events = {name: self._modalities[name].several(value) for name, value in values.items()}
+        events = {
+            name: [value] if name in self.listener.payloads else self._modalities[name].several(value)
+            for name, value in values.items()
+        }
         for name in self.model.static & events.keys():
             if len(events[name]) > 1:
                 came = f"{len(events[name])} came"
@@ -207,7 +245,10 @@ class Stream:
         return {name: [*earlier.get(name, ()), *then.get(name, ())] for name in {**first, **then}}
 
     def _makes_step(self, waiting: Waiting) -> bool:
-        return self._anchor is None or self._anchor in waiting.values
+        """Whether it has events on the clock that makes steps: a static value alone waits for one."""
+        if self._anchor is not None:
+            return self._anchor in waiting.values
+        return not self._timed or any(name in waiting.values for name in self._timed)
 
     @torch.inference_mode()
     def _run(self, ids: list[str], steps: list[Waiting]) -> dict[str, np.ndarray]:
@@ -254,7 +295,9 @@ class Stream:
             "origin": self.clock.origin,
             "waiting": {id: {"end": one.end, "values": one.values} for id, one in self.waiting.items()},
         }
-        files = {"states.safetensors": dump_tensors(tensors), "stream.json": dump_json(about)}
+        about["heard"], kept = self.listener.dump()
+        files = {"states.safetensors": dump_tensors(tensors), HEARD: dump_tensors(kept)}
+        files["stream.json"] = dump_json(about)
         write_folder(Path(folder), files, SCHEMA)
 
     @classmethod
@@ -275,6 +318,7 @@ class Stream:
         stream.slots.restore(about["states"], tensors)
         stream.clock.last, stream.clock.origin = about["last"], about["origin"]
         stream.waiting = {id: Waiting(**one) for id, one in about["waiting"].items()}
+        stream.listener.restore(about["heard"], files.tensors(HEARD))
         return stream
 
 

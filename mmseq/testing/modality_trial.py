@@ -39,7 +39,7 @@ class ModalityTrial:
         self.config = config
         self.modality_class = modalities.component_class(config.kind)
         self.reading = self.modality_class.reading(config)
-        self.static = config.time is None
+        self.static = config.static
         self.rng = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
         self.training = random_arrays(self.reading, 400, self.rng)

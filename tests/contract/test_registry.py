@@ -76,21 +76,22 @@ _VALUES: dict[str, Any] = {"string": "word", "integer": 3, "number": 0.5, "boole
 ONE_OF_MANY = [{}, {"columns": ["word"]}, {"column": "word"}, {"code": "word", "value": "number"}]
 
 
-def tree(model: type[BaseModel]) -> dict[str, Any]:
+def tree(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
     """The smallest map that the class takes: what is required, and a column where one must be named."""
     for more in ONE_OF_MANY:
         try:
-            model.model_validate({**example(model), **more})
+            model.model_validate({**example(model), **given, **more})
         except ValueError:
             continue
-        return {**example(model), **more}
+        return {**example(model), **given, **more}
     raise AssertionError(f"no example for {model.__name__}")
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
 def test_config_to_json_to_config(name: str, kind: str) -> None:
     registry = family(name)
-    config = registry.parse(tree(registry.config_class(kind)))
+    given = getattr(registry.component_class(kind), "example_options", {})
+    config = registry.parse(tree(registry.config_class(kind), given))
     dumped = config.model_dump(mode="json")
     assert registry.parse(dumped) == config
     assert type(config).model_validate_json(config.model_dump_json()) == config
