@@ -57,8 +57,8 @@ def mel_filters(
     if not sums.all():
         narrow = int(np.flatnonzero(sums[:, 0] == 0)[0])
         raise ConfigError(
-            f"log_mel: each of {n_mels} bands must have a frequency of the transform in it, {rate / n_fft:g} Hz "
-            f"apart; that from {edges[narrow, 0]:.0f} to {edges[narrow + 2, 0]:.0f} Hz has none; lower `n_mels`, "
-            "or raise `window`"
+            f"log_mel: each of {n_mels} bands must have a frequency of the transform in it, which are "
+            f"{rate / n_fft:g} Hz apart; that from {edges[narrow, 0]:.0f} to {edges[narrow + 2, 0]:.0f} Hz "
+            "has none; lower `n_mels`, or raise `window`"
         )
     return triangles / sums

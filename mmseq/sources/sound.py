@@ -17,7 +17,8 @@ from jaxtyping import Float64
 from mmseq.errors import PluginError
 
 NPY = b"\x93NUMPY"
-Samples = Float64[np.ndarray, "time channel"]
+Samples = Float64[np.ndarray, "_ channel"]
+"""(time, channel)"""
 
 
 class Sound(ABC):

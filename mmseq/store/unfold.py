@@ -56,7 +56,8 @@ def unfold(
     begin = "0::DOUBLE" if reading.time is None else raw.time(reading.time)
     connection.execute(
         f"CREATE TABLE {windows.name} AS "
-        f"SELECT id, {_end(payload, begin, clock, unit)} AS time, recording, k, n FROM (SELECT {raw.name}.*, recording, n, unnest(range(n)) AS k FROM {raw.name} "
+        f"SELECT id, {_end(payload, begin, clock, unit)} AS time, recording, k, n "
+        f"FROM (SELECT {raw.name}.*, recording, n, unnest(range(n)) AS k FROM {raw.name} "
         f"JOIN counted ON {raw.name}.rowid = recording) ORDER BY recording, k"
     )
     connection.unregister("counted")
@@ -66,11 +67,15 @@ def unfold(
 
 
 def _end(payload: Recordings, begin: str, clock: Clock, unit: int) -> str:
-    """SQL of when window k ends; `LiveClock.later` is the same in Python."""
+    """SQL of when window k ends; `LiveClock.later` is the same in Python.
+
+    Of 15 digits: 0.7 + 0.2 is 0.8999999999999999, and one step with what else comes at 0.9.
+    """
     samples = f"({payload.first} + k * {payload.hop})"
     rate = exact(payload.rate)
     if clock == "number":
-        return f"{begin} + ({samples} * {rate.denominator})::DOUBLE / {rate.numerator * unit}::DOUBLE"
+        passed = f"({samples} * {rate.denominator})::DOUBLE / {rate.numerator * unit}::DOUBLE"
+        return f"format('{{:.15g}}', {begin} + {passed})::DOUBLE"
     nanoseconds = f"{samples}::HUGEINT * {rate.denominator * 10**9}"
     return f"({begin} + ({nanoseconds} + {rate.numerator // 2}) // {rate.numerator})::BIGINT"
 

@@ -66,7 +66,7 @@ class LiveClock:
         """An absolute time so many seconds on, rounded as preparation rounds the ends of windows."""
         if self.is_moment:
             return int(time + (seconds * 10**9 + Fraction(1, 2)) // 1)
-        return time + seconds.numerator / (seconds.denominator * self.unit)
+        return float(f"{time + seconds.numerator / (seconds.denominator * self.unit):.15g}")
 
     def grain(self, time: Time) -> Time:
         """By how much a time that is told may be off: a microsecond, or what float64 leaves out."""

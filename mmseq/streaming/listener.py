@@ -74,8 +74,8 @@ class Listener:
         if windows and last is not None and windows[0][0] <= last:
             told = self._clock.told
             raise DataError(
-                f"sample {id!r}, {name}: a window must end later than the sample's last time, {told(last)}; it "
-                f"ends at {told(windows[0][0])}; push the piece until then before, or with what else came"
+                f"sample {id!r}, {name}: a window must end later than the sample's last time, {told(last)}; "
+                f"it ends at {told(windows[0][0])}; push pieces up to a time before, or with, what else came"
             )
         return windows
 
