@@ -106,7 +106,7 @@ class Stream:
         order = np.argsort([place[id] for id in columns["id"]], kind="stable")
         return table_of({name: column[order] for name, column in columns.items()})
 
-    def rows(self, id: str, time: Any, values: Any) -> list[dict[str, Any]]:
+    def rows(self, id: Any, time: Any, values: Any) -> list[dict[str, Any]]:
         """A push of one sample: the rows of all steps that have closed, in their order. Raises as `push`."""
         rounds = self._push(_texts([id]), [time], [values])
         return [{name: _plain(column[0]) for name, column in one.items()} for one in rounds]

@@ -17,7 +17,7 @@ FILTERS = {
     1: [0, 0, 0, 0.009779235793639925, 0.025962089001859864, 0.035393705451959974, 0.01921085224374004,
         0.003027999035520103, 0],
 }  # fmt: skip
-"""What `librosa.filters.mel(sr=22050, n_fft=2048)` begins with, as the documentation of the crate mel_filter 0.1
+"""What `librosa.filters.mel(sr=22050, n_fft=2048)` begins with, as the documentation of the crate mel_filter
 prints it; a filter has an area of 1 there, and weights that sum to 1 here."""
 
 
