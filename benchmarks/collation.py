@@ -39,12 +39,22 @@ def utterances(rng: np.random.Generator) -> str:
 ZIPF = 1 / np.arange(1, len(WORDS) + 1)
 ZIPF /= ZIPF.sum()
 
+
+def recording(rng: np.random.Generator) -> list[float]:
+    """A second of noise, which has ten windows."""
+    return rng.normal(size=16_000).tolist()
+
+
+WINDOWS = {"rate": 16_000, "length": 0.2, "hop": 0.1, "begin": "silence"}
+
 Draw = Callable[[np.random.Generator], Any]
 KINDS: dict[str, tuple[dict[str, Any], Draw, int]] = {
     "text": ({"kind": "text", "tokens": {"kind": "words"}}, utterances, 10),
     "text by bytes": (
         {"kind": "text", "tokens": {"kind": "bytes"}, "encoder": {"kind": "text"}}, utterances, 10
     ),
+    "waveform": ({"kind": "waveform", **WINDOWS, "encoder": {"kind": "log_mel"}}, recording, 1),
+    "waveform of samples": ({"kind": "waveform", **WINDOWS}, recording, 1),
     "vector": ({"kind": "vector", "shape": [768]}, lambda rng: rng.normal(size=768).tolist(), 10),
 }  # fmt: skip
 """By name: the modality, an event of it, and how many events a sample has."""

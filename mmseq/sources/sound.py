@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from mmseq.errors import PluginError
+from mmseq.sources.binary import decode
 
 NPY = b"\x93NUMPY"
 Samples = Float64[np.ndarray, "_ channel"]
@@ -129,7 +130,8 @@ def sound_of(cell: Any, folder: Path, array_rate: Fraction, channels: int) -> So
     """The recording that a cell holds or names.
 
     Args:
-        cell: a path, the bytes of a file, an array, a list, a list as JSON, or an array as bytes of `.npy`.
+        cell: a path, the bytes of a file (as base64, too), an array, a list, a list as JSON, or an array as
+            bytes of `.npy`.
         folder: that a path is relative to.
         array_rate: samples a second of what is no file of sound.
         channels: see `ArraySound`.
@@ -138,6 +140,7 @@ def sound_of(cell: Any, folder: Path, array_rate: Fraction, channels: int) -> So
         ValueError: it is none of these, or breaks a rule.
         PluginError: the extra `audio` is not installed.
     """
+    cell = decode(cell)
     if isinstance(cell, str) and cell.lstrip().startswith("["):
         cell = json.loads(cell)
     if isinstance(cell, bytes) and cell.startswith(NPY):

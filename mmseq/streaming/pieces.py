@@ -13,6 +13,7 @@ import numpy as np
 from mmseq.errors import DataError
 from mmseq.modalities import cells_of
 from mmseq.sources import Recordings
+from mmseq.sources.binary import is_encoded
 from mmseq.sources.recordings import exact
 from mmseq.sources.sound import Samples, sound_of
 from mmseq.streaming.clock import LiveClock, Time
@@ -77,7 +78,7 @@ def piece_of(payload: Recordings, value: Any) -> Piece | None:
             raise DataError(f"rate: samples a second are a number above 0; {rate!r} came; correct it")
         if not isinstance(new, bool):
             raise DataError(f"new: true where a recording begins; {new!r} came; correct it, or leave it out")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping) and not is_encoded(value):
         (value,) = cells_of(value, [payload.column])
     if value is None:
         return None

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from mmseq.errors import PluginError
+from mmseq.sources.binary import encode
 from mmseq.sources.sound import FileSound, sound_of
 
 RATE = 8000
@@ -36,12 +37,12 @@ def npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("form", ["path", "bytes", "flac"])
+@pytest.mark.parametrize("form", ["path", "bytes", "base64", "flac"])
 def test_files(form: str, tmp_path: Path) -> None:
     """16-bit samples come as they are; the file tells its rate; two channels become their mean."""
     content = wav(STEREO, format="FLAC" if form == "flac" else "WAV")
     (tmp_path / "x.wav").write_bytes(content)
-    cell = "x.wav" if form == "path" else content
+    cell = {"path": "x.wav", "base64": encode(content)}.get(form, content)
     found = sound(cell, tmp_path)
     assert (found.n, found.rate) == (100, RATE)
     np.testing.assert_array_equal(found.read(10, 30)[:, 0], STEREO[10:30].mean(1))
