@@ -37,6 +37,7 @@ def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     yield from _monitor(experiment)
     yield from _balancer(experiment)
     yield from _drawing(experiment)
+    yield from _pretraining(experiment)
 
 
 def _long_samples(experiment: Experiment) -> Iterator[Contradiction]:
@@ -94,6 +95,19 @@ def _drawing(experiment: Experiment) -> Iterator[Contradiction]:
             ("training", "batch", "balance"),
             _names("a classification task of whole samples", balance, known),
         )
+
+
+def _pretraining(experiment: Experiment) -> Iterator[Contradiction]:
+    """The first stage learns from some of the tasks."""
+    pretrain, loc = experiment.training.pretrain, ("training", "pretrain", "tasks")
+    if pretrain is None:
+        return
+    known = [task for task, config in experiment.tasks.items() if config.weight]
+    for task in pretrain.tasks:
+        if task not in known:
+            yield loc, _names("a task with a weight above 0", task, known)
+    if not set(known) - set(pretrain.tasks):
+        yield loc, "names every task there is; leave one for the training after it, or leave `pretrain` out"
 
 
 def _encoders(experiment: Experiment) -> Iterator[Contradiction]:

@@ -76,10 +76,20 @@ class GuardConfig(Section):
     )
 
 
+class PretrainConfig(Section):
+    """A first stage, which learns from some of the tasks only."""
+
+    epochs: PositiveInt = Field(description="passes over the training split before all tasks are trained")
+    tasks: list[str] = Field(min_length=1, description="what is learned meanwhile, such as a next_step")
+
+
 class TrainingConfig(Section):
     """How the model is trained."""
 
     epochs: PositiveInt = Field(20, description="passes over the training split")
+    pretrain: PretrainConfig | None = Field(
+        None, description="a stage before them, with a learning rate of its own course; null: none"
+    )
     batch: BatchConfig = Field(BatchConfig(), description="how samples are grouped")
     supervise: Literal["last", "every_step"] = Field(
         "last",
@@ -131,3 +141,13 @@ class TrainingConfig(Section):
     checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="when training is written down")
     guard: GuardConfig = Field(GuardConfig(), description="what becomes of bad numbers")
     log_every: PositiveInt = Field(10, description="steps between rows of metrics.csv")
+
+    @property
+    def pretrained(self) -> int:
+        """Epochs of the first stage."""
+        return 0 if self.pretrain is None else self.pretrain.epochs
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of both stages."""
+        return self.pretrained + self.epochs

@@ -43,7 +43,7 @@ class Feed(pl.LightningDataModule):
         self.processes = processes
         self.assembler, self.order, self.validation = assembler, order, validation
         self.config, self.seed = config, seed
-        sizes = [self._n_steps(epoch) for epoch in range(config.epochs)]
+        sizes = [self._n_steps(epoch) for epoch in range(config.all_epochs)]
         self.first_steps = np.cumsum([0, *sizes])  # of each epoch, and the number of steps in all
         self.first_epoch = int(np.searchsorted(self.first_steps, step, side="right")) - 1
         self.skipped = step - int(self.first_steps[self.first_epoch])
@@ -52,6 +52,11 @@ class Feed(pl.LightningDataModule):
     def total_steps(self) -> int:
         """Optimizer steps of the whole run."""
         return int(self.first_steps[-1])
+
+    @property
+    def pretraining_steps(self) -> int:
+        """Those of the first stage."""
+        return int(self.first_steps[self.config.pretrained])
 
     def train_dataloader(self) -> DataLoader:
         assert self.trainer is not None

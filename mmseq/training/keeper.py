@@ -162,7 +162,12 @@ class Keeper(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         self.report = report = module.evaluator.compute()
-        value = self.monitor(report)
+        metrics = {task: {"loss": r["loss"], **r["metrics"]} for task, r in report.items()}
+        self._write_metrics(trainer, module, "validation", metrics)
+        if self.epoch(trainer) >= self.config.pretrained:
+            self._keep_best(trainer, module, self.monitor(report))
+
+    def _keep_best(self, trainer: pl.Trainer, module: Any, value: float) -> None:
         best = self.progress.best
         better = best is None or (value > best if self.direction == "max" else value < best)
         if better and not math.isnan(value):
@@ -173,8 +178,6 @@ class Keeper(pl.Callback):
             self.progress.stale += 1
             if self.config.patience is not None and self.progress.stale >= self.config.patience:
                 trainer.should_stop = True
-        metrics = {task: {"loss": r["loss"], **r["metrics"]} for task, r in report.items()}
-        self._write_metrics(trainer, module, "validation", metrics)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         epoch = self.epoch(trainer)
@@ -187,7 +190,11 @@ class Keeper(pl.Callback):
         if self.report is not None:
             best = "none yet" if self.progress.best is None else f"best {self.progress.best:.4f}"
             line += f"  monitor {self.monitor(self.report):.4f}"
-            line += "  (best)" if self.progress.stale == 0 else f"  ({best})"
+            if epoch < self.config.pretrained:
+                best = "pretraining"
+            elif self.progress.stale == 0:
+                best = "best"
+            line += f"  ({best})"
         self._tell(line)  # before it is kept: a kill between them has it told twice rather than never
         due, stop = self._agree(None)
         if due or self.progress.done or stop is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,7 @@ class TrainingModule(pl.LightningModule):
         guard: what it knows of the losses so far; kept up to date.
         seed: of the run.
         first_epoch: epochs that were finished before.
+        pretraining_steps: optimizer steps of the first stage.
         processes: that train together.
 
     Attributes:
@@ -64,13 +66,14 @@ class TrainingModule(pl.LightningModule):
         guard: Guard | None = None,
         seed: int = 0,
         first_epoch: int = 0,
+        pretraining_steps: int = 0,
         processes: Processes = ALONE,
     ) -> None:
         super().__init__()
         self.model, self.balancer = model, balancer
         self.config, self.total_steps, self.first_step = config, total_steps, first_step
         self.guard, self.seed, self.processes = guard or Guard(), seed, processes
-        self.first_epoch = first_epoch
+        self.first_epoch, self.pretraining_steps = first_epoch, pretraining_steps
         self.whole: Whole | None = None
         self.moments = None if saved is None else saved.moments
         self.carried, self.validated = Carried(saved.carried if saved else None), Carried()
@@ -104,6 +107,7 @@ class TrainingModule(pl.LightningModule):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16-mixed")
 
     def training_step(self, batch: Batch, index: int) -> Float[Tensor, ""] | None:
+        batch = self._of_stage(batch)
         has_labels = any(batch.weights.values())  # else, as in a window before the first, no step is taken
         shared = SharedGradients() if has_labels and self.balancer.reads == "gradients" else None
         with torch.set_grad_enabled(has_labels):
@@ -123,6 +127,16 @@ class TrainingModule(pl.LightningModule):
         # Lightning divides by the micro-batches of a step, and DistributedDataParallel by the processes;
         # these losses are parts of a sum already.
         return loss * (self.config.accumulation * self.processes.size)
+
+    def _of_stage(self, batch: Batch) -> Batch:
+        """Without the labels that the stage does not learn from."""
+        if self.config.pretrain is None or self.step >= self.pretraining_steps:
+            return batch
+        targets, weights, learned = dict(batch.targets), dict(batch.weights), self.config.pretrain.tasks
+        for task in targets.keys() - set(learned):
+            targets[task] = targets[task].take(targets[task].where[:0])
+            weights[task] = 0.0
+        return replace(batch, targets=targets, weights=weights)
 
     def _losses(self, parameters: dict[str, Tensor], batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """Of each task, this micro-batch's part of its mean loss over the global batch."""
@@ -162,9 +176,11 @@ class TrainingModule(pl.LightningModule):
         return optimizer
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        factor = rate(
-            self.step, self.total_steps, self.config.optimizer.warmup, self.config.optimizer.schedule
+        first = self.pretraining_steps
+        step, total = (
+            (self.step, first) if self.step < first else (self.step - first, self.total_steps - first)
         )
+        factor = rate(step, total, self.config.optimizer.warmup, self.config.optimizer.schedule)
         for group in optimizer.param_groups:
             group["lr"] = self.config.optimizer.lr * factor
 

@@ -171,6 +171,7 @@ class Sitting:
             guard=self.progress.guard,
             seed=self.experiment.seed,
             first_epoch=feed.first_epoch,
+            pretraining_steps=feed.pretraining_steps,
             processes=self.processes,
         )
 

@@ -62,7 +62,7 @@ def build_trainer(
         devices=processes.place.local_size,
         num_nodes=processes.place.nodes,
         strategy=strategy,
-        max_epochs=config.epochs - first_epoch,
+        max_epochs=config.all_epochs - first_epoch,
         accumulate_grad_batches=config.accumulation,
         callbacks=callbacks,
         reload_dataloaders_every_n_epochs=1,
