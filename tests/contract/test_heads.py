@@ -29,6 +29,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mixture", {"components": 1, "transform": "log1p"}),
     ("ordinal", {"order": ["mid", "low", "none", "high"]}),
     ("count", {"distribution": "negative_binomial"}),
+    ("survival", {"bins": [1.5, 4, 20]}),
+    ("survival", {"bins": 1}),
     ("next_step", {"time": True}),
     ("next_step", {"negatives": 5}),
     ("next_step", {"negatives": 1, "temperature": 0.5, "time": True}),

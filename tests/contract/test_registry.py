@@ -73,7 +73,13 @@ def example(model: type[BaseModel]) -> dict[str, Any]:
 
 _VALUES: dict[str, Any] = {"string": "word", "integer": 3, "number": 0.5, "boolean": True}
 
-ONE_OF_MANY = [{}, {"columns": ["word"]}, {"column": "word"}, {"code": "word", "value": "number"}]
+ONE_OF_MANY = [
+    {},
+    {"columns": ["word"]},
+    {"column": "word"},
+    {"code": "word", "value": "number"},
+    {"event": "another"},
+]
 
 
 def tree(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from mmseq.heads.metrics.confusion import Accuracy, MacroF1, MacroRecall, Weight
 from mmseq.heads.metrics.explained import R2
 from mmseq.heads.metrics.kappa import Kappa
 from mmseq.heads.metrics.ranking import MacroAuprc, MacroAuroc, rankings
+from mmseq.heads.metrics.survival import Brier, Concordance
 
 __all__ = [
     "R2",
     "Accuracy",
     "Average",
+    "Brier",
+    "Concordance",
     "Credit",
     "Kappa",
     "MacroAuprc",
