@@ -16,6 +16,7 @@ from mmseq.sources import BadCell
 from mmseq.store.layout import row_file
 from mmseq.store.locate import row_at
 from mmseq.store.npy import NpyWriter
+from mmseq.store.query import only_row
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PART, ENDS = "payload", "ends"
 ROWS = 131_072  # at a time, of what has no payload
+_LENGTHS = {"BLOB": "octet_length", "VARCHAR": "strlen"}  # in bytes
 _BYTES, _TYPICAL = 1 << 26, 1 << 13  # in memory at a time; of a row of no set length
 
 
@@ -31,6 +33,24 @@ def rows_at_a_time(dtype: str, shape: Sequence[int] | None) -> int:
     """How many rows of a payload are in memory together."""
     n_bytes = _TYPICAL if shape is None else np.dtype(dtype).itemsize * int(np.prod(shape, dtype=object))
     return max(1, min(ROWS, _BYTES // max(1, n_bytes)))
+
+
+def cells_at_a_time(connection: DuckDBPyConnection, content: Content) -> int:
+    """How many rows of a content are in memory together, before they are read and after.
+
+    Whole files in cells may be much larger than what is kept of them.
+    """
+    payload = content.reading.payload
+    if payload is None:
+        return ROWS
+    n_rows = rows_at_a_time(payload.dtype, payload.shape)
+    cell = content.raw.cells.get(str(content.payload))
+    if cell is None or cell.type not in _LENGTHS or payload.shape is None:
+        return n_rows
+    length = _LENGTHS[cell.type]
+    query = f"SELECT coalesce(max({length}({content.payload})), 0) FROM {content.raw.name}"
+    (largest,) = only_row(connection, query)
+    return max(1, min(n_rows, _BYTES // max(1, largest)))
 
 
 def raise_bad_payload(connection: DuckDBPyConnection, content: Content, rowid: int, bad: BadCell) -> NoReturn:

@@ -17,7 +17,7 @@ from mmseq.store.content import Content
 from mmseq.store.cut import Ranges
 from mmseq.store.layout import ABSOLUTE_TIME, row_file, shard_folder
 from mmseq.store.npy import NpyWriter
-from mmseq.store.payload import PART, ROWS, RaggedWriter, raise_bad_payload, rows_at_a_time
+from mmseq.store.payload import PART, RaggedWriter, cells_at_a_time, raise_bad_payload
 from mmseq.store.piece import Piece, Queue
 from mmseq.store.pivot import Pivot
 from mmseq.store.unfold import WindowReader
@@ -83,15 +83,15 @@ def _pieces(
     n_numbers, is_pivot = len(content.numbers), content.reading.pivot is not None
     fields = [f"{field} AS f{i}" for i, field in enumerate(content.fields)]
     times = [] if content.time is None else [f"{content.time} AS time"]
-    payload, n_rows = content.reading.payload, ROWS
+    payload = content.reading.payload
     if payload is not None:
         fields += [f"{content.payload} AS payload", f"{content.raw.name}.{content.place} AS place"]
-        n_rows = rows_at_a_time(payload.dtype, payload.shape)
     order = ", ".join(["sample", *(["time"] if times else []), f"{content.raw.name}.rowid"])
     query = (
         f"SELECT {', '.join(['sample', *times, *fields])} {window.rows(content)} "
         f"AND {window.inside(content)} ORDER BY {order}"
     )
+    n_rows = cells_at_a_time(connection, content)
     reader = connection.sql(query).to_arrow_reader(n_rows)  # streams; execute() would hold all rows
     windows = WindowReader(payload, folder) if isinstance(payload, Recordings) else None
     for batch in reader:
