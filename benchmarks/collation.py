@@ -48,6 +48,13 @@ def recording(rng: np.random.Generator) -> list[float]:
 WINDOWS = {"rate": 16_000, "length": 0.2, "hop": 0.1, "begin": "silence"}
 
 Draw = Callable[[np.random.Generator], Any]
+
+
+def frames(rng: np.random.Generator) -> np.ndarray:
+    """Pixels in colour."""
+    return rng.integers(0, 256, (64, 64, 3), np.uint8)
+
+
 KINDS: dict[str, tuple[dict[str, Any], Draw, int]] = {
     "text": ({"kind": "text", "tokens": {"kind": "words"}}, utterances, 10),
     "text by bytes": (
@@ -56,6 +63,7 @@ KINDS: dict[str, tuple[dict[str, Any], Draw, int]] = {
     "waveform": ({"kind": "waveform", **WINDOWS, "encoder": {"kind": "log_mel"}}, recording, 1),
     "waveform of samples": ({"kind": "waveform", **WINDOWS}, recording, 1),
     "vector": ({"kind": "vector", "shape": [768]}, lambda rng: rng.normal(size=768).tolist(), 10),
+    "image": ({"kind": "image", "size": [64, 64]}, frames, 10),
 }  # fmt: skip
 """By name: the modality, an event of it, and how many events a sample has."""
 
