@@ -151,7 +151,13 @@ def _check_empty(trial: ReadoutTrial) -> None:
             good = read.shape == (len(lengths) if at is None else 0, trial.hidden) and not bool(read.any())
             rule, remedy = "a sample that has had no step reads as zeros", "start from an empty summary"
             require(good, trial.readout, rule, f"{tuple(read.shape)}, {read.tolist()}", remedy)
-            (read.sum() + 0 * nothing.sum()).backward()
+            good, came = read.requires_grad, "they are not"
+            rule, remedy = (
+                "reads are on the graph, also where there is no step",
+                "compute them from the inputs",
+            )
+            require(good, trial.readout, rule, came, remedy)
+            read.sum().backward()
             for name, grad in gradients(trial.readout).items():
                 came, remedy = f"{name} has some", "keep penalties out of a readout"
                 require(not bool(grad.any()), trial.readout, "no steps, no gradient", came, remedy)
