@@ -209,11 +209,13 @@ class Stream:
     def _without_markers(self, values: Any, name: str) -> Any:
         """None for what the source says stands for missing, such as -999, be it a number or a word.
 
-        Within a payload nothing does.
+        Within a payload nothing does: of a list, only what is text may be missing.
         """
         if isinstance(values, Mapping):
             return {column: self._without_markers(value, name) for column, value in values.items()}
         if isinstance(self._modalities[name], PayloadModality) and not isinstance(values, str):
+            if isinstance(values, list) and all(isinstance(value, str | None) for value in values):
+                return [self._without_markers(value, name) for value in values]
             return values
         if isinstance(values, (list, tuple, np.ndarray)):
             return [self._without_markers(value, name) for value in values]
