@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING
 
 from mmseq.balancers import balancers
 from mmseq.batch import CategoryEvents
+from mmseq.config.deep import fields_named
 from mmseq.config.places import Loc
 from mmseq.cores.nested import is_causal
 from mmseq.encoders import encoders
@@ -137,22 +136,9 @@ def _markers(experiment: Experiment) -> Iterator[Contradiction]:
         for name, config in experiment.modalities.items()
         if not config.static and issubclass(modalities.component_class(config.kind).gives, CategoryEvents)
     ]
-    for loc, marker in _fields(experiment.core, "marker", ("core",)):
+    for loc, marker in fields_named(experiment.core, "marker", ("core",)):
         if marker is not None and marker not in known:
             yield loc, _names("a category modality with a clock", marker, known)
-
-
-def _fields(tree: Any, name: str, loc: Loc) -> Iterator[tuple[Loc, Any]]:
-    """Every field of that name in a config, however deep."""
-    parts: Iterable[tuple[str | int, Any]] = ()
-    if isinstance(tree, BaseModel | dict):
-        parts = (tree if isinstance(tree, dict) else vars(tree)).items()
-    elif isinstance(tree, list):
-        parts = enumerate(tree)
-    for key, value in parts:
-        if isinstance(tree, BaseModel) and key == name:
-            yield (*loc, key), value
-        yield from _fields(value, name, (*loc, key))
 
 
 def _clock(experiment: Experiment, name: str, loc: tuple[str, ...]) -> Iterator[Contradiction]:

@@ -34,7 +34,8 @@ def field_at(root: type[BaseModel], tree: Any, loc: Loc) -> FieldInfo | None:
 
 
 def _model(kinds: Iterable[Any], tree: Any) -> type[BaseModel] | None:
-    for kind in kinds:
+    kinds = list(kinds)
+    for kind in [kind for kind in kinds if _is_of_kind(kind, _get(tree, "kind"))] or kinds:
         if isinstance(kind, type) and issubclass(kind, ComponentConfig):
             return _chosen(kind, tree)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -42,6 +43,12 @@ def _model(kinds: Iterable[Any], tree: Any) -> type[BaseModel] | None:
         if get_origin(kind) is list and isinstance(tree, dict):  # one, where a list is meant
             return _model(_items(kind), tree)
     return None
+
+
+def _is_of_kind(model: Any, name: Any) -> bool:
+    """Whether it is the one of several classes that a map's `kind` names."""
+    field = getattr(model, "model_fields", {}).get("kind")
+    return field is not None and name in get_args(field.annotation)
 
 
 def _chosen(base: type[ComponentConfig], tree: Any) -> type[ComponentConfig]:

@@ -396,3 +396,12 @@ def test_nothing_that_cannot_be_printed_reaches_the_terminal(write: Callable[...
     for override in ('core="\\e[35m"', 'timeline.anchor="\\e[35m"'):
         (problem,) = problems(write(), override)
         assert "\x1b" not in problem
+
+
+def test_one_of_several_kinds_is_told_by_its_own_keys(write: Callable[..., Path]) -> None:
+    """Not by those of the first that there is."""
+    carrier = "{kind: category, table: flights.csv, time: minute, column: carrier}"
+    text = "{kind: text, table: flights.csv, column: carrier, tokens: {kind: words, sise: 3}}"
+    (told,) = problems(write((carrier, text)))
+    assert told.startswith("run.yaml:8:")
+    assert "known: kind, min_count, size, lower; did you mean 'size'?" in told
