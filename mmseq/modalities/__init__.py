@@ -224,6 +224,10 @@ class Modality(nn.Module):
         """By column, how many values the training split never had, where that is a thing to count."""
         return {}
 
+    def remarks(self) -> dict[str, int]:
+        """What was left out of the training split's events, and how often: told before training."""
+        return {}
+
     def next_parts(self) -> list[Part] | None:
         """The heads that predict its next event; None where it has no likelihood."""
         return None

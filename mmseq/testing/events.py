@@ -68,13 +68,13 @@ def random_arrays(
 
 
 def _random_payload(payload: Payload, n_events: int, rng: np.random.Generator) -> np.ndarray | Ragged:
-    """Numbers of the payload's kind; of uint8 in rows of any length, words with spaces between them."""
+    """Numbers of the payload's kind; of uint8 in rows of any length, words and spaces, or spaces alone."""
     if payload.shape is not None:
         numbers = rng.normal(100, 20, (n_events, *payload.shape))
         return numbers.astype(payload.dtype)
     if payload.dtype != "uint8":
         return Ragged.of([rng.normal(size=n) for n in rng.integers(0, 9, n_events)], payload.dtype)
-    texts = [" ".join(rng.choice([*WORDS, "äöü"], n)) for n in rng.integers(1, 6, n_events)]
+    texts = [" ".join(rng.choice([*WORDS, "äöü"], n)) + " " for n in rng.integers(0, 6, n_events)]
     return Ragged.of([np.frombuffer(text.encode(), np.uint8) for text in texts], "uint8")
 
 

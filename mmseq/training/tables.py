@@ -23,7 +23,8 @@ def plan_tables(model: Model, store: Store, splits: Split, device: str, n_proces
         missing = getattr(model.facts.modalities[name], "missing", None)
         share = "" if missing is None else f"{100 * float(np.mean(missing)):.1f} %"
         kind = config.kind + (" (static)" if name in model.static else "")
-        inputs.add_row(name, kind, f"{events.sum():,}", f"{events.mean():.1f}", share, _remarks(store, name))
+        remarks = counted({**store.entry(name).remarks, **model.modalities[name].remarks()})
+        inputs.add_row(name, kind, f"{events.sum():,}", f"{events.mean():.1f}", share, remarks)
     tasks = _table("tasks", "task", "kind", "labels", "weight", "remarks")
     for task, head in model.experiment.tasks.items():
         n, remarks = "from the inputs", ""
