@@ -38,8 +38,9 @@ class BagEncoder(Encoder):
         self.n_pairs, self.size = pairs, spec.size
         self.table = nn.Embedding(spec.size + (pairs or 0), width)
         nn.init.normal_(self.table.weight, std=0.5)
-        with torch.no_grad():
-            self.table.weight[0] = 0
+        if spec.unknown is not None:
+            with torch.no_grad():
+                self.table.weight[spec.unknown] = 0
 
     def forward(self, events: TextEvents) -> Float[Tensor, "event width"]:
         token, event = events.token, events.event

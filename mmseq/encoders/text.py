@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, field_validator
 from torch import Tensor, nn
 
 from mmseq.batch import TextEvents, Timeline
+from mmseq.config.deep import fields_named
 from mmseq.cores import CoreConfig, cores
 from mmseq.cores.nested import InnerCore
 from mmseq.encoders import Encoder, EncoderConfig, encoders
@@ -28,11 +29,15 @@ class TextConfig(EncoderConfig):
         description="how the tokens of a text become one vector",
     )
 
-    @model_validator(mode="after")
-    def _needs_no_noise(self) -> TextConfig:
-        if getattr(self.core, "dropout", 0):
-            raise ValueError("core: dropout does nothing within a text; leave it out")
-        return self
+    @field_validator("core")
+    @classmethod
+    def _within_a_text(cls, core: CoreConfig) -> CoreConfig:
+        """What needs the sample around a text is not there within it."""
+        if any(rate for _, rate in fields_named(core, "dropout")):
+            raise ValueError("dropout does nothing within a text; leave it out")
+        if any(marker is not None for _, marker in fields_named(core, "marker")):
+            raise ValueError("there are no markers within a text; cut segments by steps")
+        return core
 
 
 @encoders.register(TextConfig)

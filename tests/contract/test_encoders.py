@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,19 @@ WIDTH = 5
 @pytest.mark.parametrize("kind", encoders.kinds())
 def test_contract(kind: str) -> None:
     check_kind("encoders", kind)
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("mlp", {"layers": 2}),
+    ("project", {"rank": 2}),
+    ("bag", {"pairs": 20}),
+    ("text", {"core": {"kind": "bidirectional"}, "readout": {"kind": "attention"}}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIONS)
+def test_contract_of_options(kind: str, options: dict[str, Any]) -> None:
+    check_kind("encoders", kind, **options)
 
 
 class CentersOverBatch(LinearEncoder):
