@@ -29,7 +29,7 @@ IDS = [f"s{i % 3}" for i in range(len(LENGTHS))]
 @pytest.fixture(params=["whole", "in parts"], autouse=True)
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in parts":
-        monkeypatch.setattr(mmseq.store.stream, "rows_at_a_time", lambda dtype, shape: 2)
+        monkeypatch.setattr(mmseq.store.stream, "cells_at_a_time", lambda connection, content: 2)
 
 
 def signals() -> list[np.ndarray]:
