@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -17,14 +17,10 @@ from mmseq.batch import Target
 from mmseq.errors import ConfigError
 from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, Upcoming, fill_unobserved, heads
 from mmseq.heads.contrast import NEGATIVES, TEMPERATURE, Compared, Contrast
-from mmseq.heads.drawing import draw_above
 from mmseq.heads.metrics import Average
-from mmseq.heads.numbers import moments
-from mmseq.heads.regression import RegressionHead
+from mmseq.heads.wait import WAIT, build_part, build_wait, draw_wait, fit_waits, wait_target
 from mmseq.modalities import Part
 from mmseq.random import Draws
-
-WAIT = "wait"
 
 
 class NextEventConfig(HeadConfig):
@@ -46,6 +42,9 @@ class NextEventConfig(HeadConfig):
 class NextStepConfig(NextEventConfig):
     kind: Literal["next_step"]
     time: bool = Field(False, description="also predict how long it is until that event")
+    wait_components: PositiveInt = Field(
+        1, description="of the predicted time: how many log-normals it is a mixture of"
+    )
     negatives: PositiveInt | None = Field(
         None,
         description="of a modality without a likelihood: how many others its next event is told apart from, "
@@ -57,6 +56,14 @@ class NextStepConfig(NextEventConfig):
         f"and an event; the less, the more near events count; null: {TEMPERATURE}",
     )
 
+    @model_validator(mode="after")
+    def _components_are_used(self) -> NextStepConfig:
+        if self.wait_components > 1 and not self.time:
+            raise ValueError(
+                "wait_components: does nothing where time is false; set time: true, or leave it out"
+            )
+        return self
+
 
 class NextStepSpec(Spec):
     """The parts of the next event, and how long the training split waits for one.
@@ -65,11 +72,15 @@ class NextStepSpec(Spec):
         parts: one a head; None: the modality has no likelihood, and learns by contrast.
         wait_mean: mean of log(1 + wait).
         wait_std: its standard deviation; 1 where all waits are alike.
+        wait_centres: of a mixture, where its components start, standardised.
+        wait_widths: how wide.
     """
 
     parts: list[Part] | None
     wait_mean: float = 0.0
     wait_std: float = 1.0
+    wait_centres: list[float] = Field([])
+    wait_widths: list[float] = Field([])
 
 
 @heads.register(NextStepConfig)
@@ -77,8 +88,8 @@ class NextStepHead(Head):
     """The distribution of a modality's next event: the product of its parts', each a head of its own.
 
     Numbers are Gaussian where they are observed; a category is a softmax, or one logit a code where
-    several events may share a step; the wait is Gaussian in log(1 + wait). A modality without a likelihood
-    has one part, `Contrast`: which of several events is the next.
+    several events may share a step; log(1 + wait) is Gaussian, or a mixture of such. A modality without
+    a likelihood has one part, `Contrast`: which of several events is the next.
 
     `target.value` is (label, column); a part reads its own columns of it. Metrics are the parts'
     (`<part>.<metric>`), and `loss`: its mean over everything that is predicted.
@@ -93,6 +104,7 @@ class NextStepHead(Head):
         width: int,
         *,
         time: bool = False,
+        wait_components: int = 1,
         negatives: int | None = None,
         temperature: float | None = None,
     ) -> None:
@@ -108,11 +120,19 @@ class NextStepHead(Head):
             ]
         else:
             self.names = [part.name for part in spec.parts]
-            parts = [_build(part.kind, part.spec, hidden, **part.options) for part in spec.parts]
+            parts = [build_part(part.kind, part.spec, hidden, **part.options) for part in spec.parts]
         if time:
-            wait = {"columns": [WAIT], "mean": [spec.wait_mean], "std": [spec.wait_std]}
             self.names.append(WAIT)
-            parts.append(_build("regression", wait, hidden, loss="gaussian", transform="log1p"))
+            parts.append(
+                build_wait(
+                    hidden,
+                    mean=spec.wait_mean,
+                    std=spec.wait_std,
+                    centres=spec.wait_centres,
+                    widths=spec.wait_widths,
+                    components=wait_components,
+                )
+            )
         self.parts = nn.ModuleList(parts)
         self.sizes = [head(torch.zeros(0, hidden)).shape[1] for head in parts]
 
@@ -127,12 +147,10 @@ class NextStepHead(Head):
 
     @classmethod
     def fit(cls, config: NextStepConfig, facts: Upcoming) -> NextStepSpec:
-        waits = np.log1p(facts.waits)
-        mean, std = moments(waits) if len(waits) else (0.0, 1.0)
         parts = facts.modality.next_parts()
         if parts is not None:
             cls._check(config, parts)
-        return NextStepSpec(parts=parts, wait_mean=mean, wait_std=std)
+        return NextStepSpec(parts=parts, **fit_waits(facts.waits, config.wait_components))
 
     @staticmethod
     def _check(config: NextStepConfig, parts: list[Part]) -> None:
@@ -175,7 +193,7 @@ class NextStepHead(Head):
         for name, head, part in zip(self.names, self.heads, self.spec.parts or (), strict=False):
             yield name, head, _columns(target, part)
         if self.time:
-            yield WAIT, self.heads[-1], _wait(target)
+            yield WAIT, self.heads[-1], wait_target(target)
 
     def _split(self, parameters: Float[Tensor, "query parameter"]) -> tuple[Float[Tensor, "query _"], ...]:
         _, *others = self.sizes  # the first is larger where it is a contrast, and compared
@@ -228,10 +246,8 @@ class NextStepHead(Head):
         """
         if not self.time:
             raise ValueError("sample_wait: needs a head with time: true")
-        mean, scale = cast(RegressionHead, self.heads[-1]).gaussian(self._split(parameters)[-1])
-        above = elapsed.log1p()
-        drawn = draw_above(mean[:, 0], temperature * scale[:, 0], above, draws.uniform(1)[:, 0])
-        return drawn.expm1().maximum(elapsed)
+        own = self._split(parameters)[-1]
+        return draw_wait(self.heads[-1], own, draws, elapsed, temperature=temperature)
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         return torch.cat([head.baseline(part) for _, head, part in self._targets(target)], 1)
@@ -255,11 +271,6 @@ class NextStepHead(Head):
             head.score(mine, own[seen], part.take(seen))
 
 
-def _build(kind: str, spec: dict[str, Any], hidden: int, **options: Any) -> Head:
-    head_class = heads.component_class(kind)
-    return head_class(head_class.Spec.model_validate(spec), hidden, **options)
-
-
 def _columns(target: Target, part: Part) -> Target:
     """A part's own columns of a target; of a single class, its indices and the mask as weight."""
     columns = slice(part.first, part.last)
@@ -272,12 +283,6 @@ def _columns(target: Target, part: Part) -> Target:
     if observed is not None:
         weight = weight * observed[:, 0]
     return replace(own, value=own.value[:, 0].long(), observed=None, weight=weight)
-
-
-def _wait(target: Target) -> Target:
-    if target.wait is None:
-        raise ValueError("next_step with time: the target has no wait")
-    return Target(target.where, target.wait[:, None], weight=target.weight)
 
 
 def _matrix(x: Float[Tensor, "label ..."]) -> Float[Tensor, "label column"]:

@@ -32,6 +32,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("survival", {"bins": [1.5, 4, 20]}),
     ("survival", {"bins": 1}),
     ("next_step", {"time": True}),
+    ("next_step", {"time": True, "wait_components": 3}),
     ("next_step", {"negatives": 5}),
     ("next_step", {"negatives": 1, "temperature": 0.5, "time": True}),
 ]

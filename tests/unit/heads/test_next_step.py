@@ -220,3 +220,49 @@ def test_waits_follow_log_normal_above_what_has_passed() -> None:
     torch.testing.assert_close(mode, torch.full_like(mode, math.expm1(spec.wait_mean)))
     with pytest.raises(ValueError, match="needs a head with time"):
         _head().sample_wait(parameters[:, :7], Draws(torch.arange(20_000)), none)
+
+
+def _mixed(waits: np.ndarray, components: int) -> NextStepHead:
+    config = CONFIG.model_copy(update={"time": True, "wait_components": components})
+    spec = NextStepHead.fit(config, Upcoming(NextParts(), waits))
+    assert NextStepSpec.model_validate_json(spec.model_dump_json()) == spec
+    return NextStepHead(spec, 4, 8, time=True, wait_components=components)
+
+
+def test_waits_of_two_kinds_are_drawn_as_the_mixture_above_what_has_passed() -> None:
+    """Half of the waits are about a minute, half about an hour: after five minutes only an hour is left."""
+    rng = np.random.default_rng(0)
+    waits = np.exp(rng.normal(np.log([1.0, 60.0]), 0.05, (500, 2))).ravel()
+    head = _mixed(waits, 2)
+    n = 20_000
+    target = replace(next_target(), wait=torch.ones(24))
+    parameters = head.baseline(target)[:1].expand(n, -1)
+    none = torch.zeros(n, dtype=torch.float64)
+    drawn = head.sample_wait(parameters, Draws(torch.arange(n)), none).numpy()
+    assert (drawn < 5).mean() == pytest.approx(0.5, abs=0.015)
+    assert np.median(drawn[drawn < 5]) == pytest.approx(1, rel=0.05)
+    later = head.sample_wait(parameters, Draws(torch.arange(n)), none + 5).numpy()
+    assert later.min() >= 5 and np.median(later) == pytest.approx(60, rel=0.05)
+    assert (later < 30).mean() < 0.01
+    cold = head.sample_wait(parameters, Draws(torch.arange(n)), none + 5, temperature=0.0)
+    assert cold.tolist() == pytest.approx([60] * n, rel=0.05)
+
+
+def test_a_mixture_tells_waits_of_two_kinds_better_than_one_log_normal() -> None:
+    waits = np.array([1.0] * 50 + [60.0] * 50)
+    target = replace(next_target().take(torch.arange(2)), wait=torch.tensor([1.0, 60.0]))
+    single, double = (_mixed(waits, n) for n in (1, 2))
+    losses = [float(head.loss(head.baseline(target), target)[:, -1].sum()) for head in (single, double)]
+    assert losses[1] < losses[0] - 2
+    assert [*double.decode(double.baseline(target))][-2:] == ["wait", "wait.mean"]
+
+
+def test_without_any_wait_a_mixture_is_one_normal() -> None:
+    head = _mixed(np.ones(0), 3)
+    told = head.decode(head.baseline(replace(next_target(), wait=torch.ones(24)))[:1])
+    assert float(told["wait"][0]) == pytest.approx(0)
+
+
+def test_components_need_a_wait() -> None:
+    with pytest.raises(ValueError, match="wait_components: does nothing where time is false; set time: true"):
+        NextStepConfig(kind="next_step", modality="flights", wait_components=2)

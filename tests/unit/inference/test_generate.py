@@ -36,7 +36,7 @@ TASKS: dict[str, Any] = {
     "next_vitals": {"kind": "next_step", "modality": "vitals", "time": True},
     "next_pulse": {"kind": "next_step", "modality": "pulse", "time": True, "at": "own"},
     "next_drug": {"kind": "next_step", "modality": "drug", "time": True},
-    "next_codes": {"kind": "next_step", "modality": "codes", "time": True},
+    "next_codes": {"kind": "next_step", "modality": "codes", "time": True, "wait_components": 2},
     "next_lab": {"kind": "next_step", "modality": "lab"},
     "sick": {"kind": "classification", "table": "samples", "column": "sick"},
 }
