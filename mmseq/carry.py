@@ -114,6 +114,36 @@ def latest(
     return value, time, _after_last(value, time, bounds, before)
 
 
+def earlier(
+    value: Float[Tensor, "event feature"],
+    time: Float[Tensor, "event feature"],
+    step: Int64[Tensor, "event"],
+    timeline: Timeline,
+    state: State | None,
+) -> tuple[Float[Tensor, "event feature"], Float[Tensor, "event feature"]]:
+    """What was known just before each event: the last values and times of the sample's event before it.
+
+    Args:
+        value: the last values at each event, as `latest` gives them.
+        time: their times, likewise.
+        step: of the events.
+        timeline: of the call.
+        state: what `latest` was given.
+    """
+    if state is None:
+        start = {
+            "value": value.new_zeros(timeline.n_samples, value.shape[1]),
+            "time": time.new_full((timeline.n_samples, time.shape[1]), torch.nan),
+        }
+    else:
+        start = tensors(state)
+    sample = timeline.sample[step]
+    first = torch.ones_like(step, dtype=torch.bool)
+    first[1:] = sample[1:] != sample[:-1]
+    known = torch.where(first[:, None], start["value"][sample], value.roll(1, 0))
+    return known, torch.where(first[:, None], start["time"][sample], time.roll(1, 0))
+
+
 def _after_last(
     value: Tensor, time: Tensor, bounds: Int64[Tensor, "bound"], before: dict[str, Tensor]
 ) -> State:

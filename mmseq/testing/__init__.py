@@ -26,9 +26,7 @@ from mmseq.testing.modalities import check_modality
 from mmseq.testing.model import check_model
 from mmseq.testing.readouts import check_readout
 from mmseq.testing.sources import check_source, example_records
-
-VERSION = 1
-"""Of the contracts: it goes up whenever a component that kept them might no longer do so."""
+from mmseq.testing.version import VERSION
 
 __all__ = [
     "CONTRACTS",

@@ -128,13 +128,16 @@ def example_events(reads: type[Events], seed: int = 0) -> tuple[Any, Events]:
     Raises:
         NoExample: no modality gives any.
     """
+    found = []
     for kind in modalities.kinds():
         try:
-            gives = modalities.component_class(kind).gives
+            cls = modalities.component_class(kind)
         except PluginError:  # another's, which is told where it is used
             continue
-        if issubclass(gives, reads):
-            return _ready(example_config(kind), seed)
+        if issubclass(cls.gives, reads):
+            found.append((not cls.__module__.startswith("mmseq."), kind))  # ours first, whatever is installed
+    if found:
+        return _ready(example_config(min(found)[1]), seed)
     raise NoExample(f"no modality gives {reads.__name__}; pass events of your own")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmseq.encoders import encoders
-from mmseq.modalities import ModalityConfig
+from mmseq.modalities import ModalityConfig, modalities
 from mmseq.testing import modality_events, modality_fit, modality_memory, modality_next
 from mmseq.testing.compare import require
 from mmseq.testing.contract import Case, Check, Contract
@@ -29,13 +29,14 @@ def check_modality(config: ModalityConfig, *, seed: int = 0) -> None:
 
 
 def cases(kind: str, options: Mapping[str, Any], seed: int = 0) -> list[Case[Any]]:
-    """A kind with these options, with a time column and without."""
+    """A kind with these options, with a time column and, where it may have none, without."""
 
     def case(static: bool) -> Case[ModalityTrial]:
         config = example_config(kind, static=static, **options)
         return Case(CONTRACT, lambda: ModalityTrial(config, seed), "static" if static else "timed")
 
-    return [case(False), case(True)]
+    needs_time = modalities.config_class(kind).model_fields["time"].is_required()
+    return [case(False)] if needs_time else [case(False), case(True)]
 
 
 def _check_encoder(trial: ModalityTrial) -> None:

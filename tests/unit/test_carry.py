@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmseq.batch import Timeline
-from mmseq.carry import align, align_static, clock, hide, latest, since
+from mmseq.carry import align, align_static, clock, earlier, hide, latest, since
 from mmseq.fusions import Seen
 from mmseq.state import State, flatten
 from mmseq.testing.build import LENGTHS, chunks, random_timeline
@@ -90,6 +90,24 @@ def test_latest(case: Case) -> None:
     values, times = oracle_latest(case)
     torch.testing.assert_close(value, table(values), rtol=0, atol=0)
     torch.testing.assert_close(time, table(times), rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("size", [40, 6, 2, 1])
+def test_earlier_is_the_row_of_the_event_before(case: Case, size: int) -> None:
+    values, times = map(table, oracle_latest(case))
+    state: State | None = None
+    for part, where in chunks(case.timeline, size):
+        rows, steps = case.events_at(where)
+        value, time, after = latest(case.values[rows], case.observed[rows], steps, part, state)
+        was, when = earlier(value, time, steps, part, state)
+        for i, row in enumerate(rows.tolist()):
+            sample = case.timeline.sample[case.step[row]]
+            first = row == 0 or case.timeline.sample[case.step[row - 1]] != sample
+            expected = torch.zeros(2).double() if first else values[row - 1]
+            assert torch.equal(was[i], expected)
+            before = torch.full_like(when[i], torch.nan) if first else times[row - 1]
+            torch.testing.assert_close(when[i], before, rtol=0, atol=0, equal_nan=True)
+        state = after
 
 
 @pytest.mark.parametrize("size", [6, 2, 1])

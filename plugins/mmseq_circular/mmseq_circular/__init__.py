@@ -1,0 +1,1 @@
+"""Numbers that come round again, such as directions and times of day."""
