@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmseq.balancers import Balancer, balancers
+from mmseq.balancers import Balancer, Whole, balancers
 from mmseq.testing.compare import finite, gradients, require, require_close
 from mmseq.testing.configs import built
-from mmseq.testing.contract import Case, Check, Contract
+from mmseq.testing.contract import Case, Check, Contract, DoesNotApply
 
 Build = Callable[[Mapping[str, float]], Balancer]
 
@@ -54,6 +56,8 @@ def _run(
         task: torch.tensor(value, dtype=torch.float64, requires_grad=True) for task, value in losses.items()
     }
     loss = balancer.double()(leaves, labels, share)
+    came, remedy = f"shape {tuple(loss.shape)} came", "sum over tasks"
+    require(loss.ndim == 0, balancer, "the loss is one number", came, remedy)
     loss.backward()
     found = dict(gradients(balancer))
     for task, leaf in leaves.items():
@@ -68,8 +72,8 @@ def _run(
 def _check_outcome(build: Build) -> None:
     balancer = build(TASKS)
     loss, found = _run(balancer, LOSSES, LABELS)
-    good = loss.ndim == 0 and bool(loss.isfinite())
-    require(good, balancer, "the loss is one finite number", str(loss), "sum over tasks")
+    good = bool(loss.isfinite())
+    require(good, balancer, "the loss is one finite number", str(loss), "divide by nothing that can be 0")
     for task in TASKS:
         gradient = float(found[f"loss of {task}"])
         rule, remedy = "less loss of a task is less loss of all", "weigh it by a positive number"
@@ -136,6 +140,62 @@ def _check_weight_of_zero(build: Build) -> None:
     require(good, build(tasks), rule, f"{float(loss)} and {float(other)}", remedy)
 
 
+def _see(balancer: Balancer, steps: range) -> None:
+    """Shows it some steps, in the middle one of which a task has no label and another no gradient."""
+    for step in steps:
+        generator = torch.Generator().manual_seed(step)
+        there = torch.tensor([True, step % 3 != 1, True])
+        losses = torch.rand(3, generator=generator, dtype=torch.float64) * there
+        directions = torch.randn(3, 4, generator=generator, dtype=torch.float64) * there[:, None]
+        directions[2] *= step % 3 != 1
+        whole = Whole(losses, there, directions @ directions.T, step)
+        if balancer.reads != "nothing":
+            balancer.look(replace(whole, gram=whole.gram if balancer.reads == "gradients" else None))
+        if balancer.rereads:
+            balancer.judge(replace(whole, losses=losses * 0.9, gram=None))
+        if balancer.watches:
+            balancer.took(replace(whole, gram=None), step // 3)
+
+
+def _need_memory(balancer: Balancer) -> None:
+    if balancer.reads == "nothing" and not balancer.rereads and not balancer.watches:
+        raise DoesNotApply("it looks at nothing but the losses of the call")
+
+
+def _check_seeing(build: Build) -> None:
+    balancer = build(TASKS)
+    _need_memory(balancer)
+    for step in range(9):
+        _see(balancer, range(step, step + 1))
+        loss, found = _run(balancer, LOSSES, LABELS)
+        rule = "after a step in which a task had no label or no gradient, loss and gradients are finite"
+        good = bool(loss.isfinite()) and finite(found)
+        require(good, balancer, rule, "inf or NaN came", "divide by no norm and no count that can be 0")
+    quiet = build({**TASKS, "delay": 0.0})
+    _see(quiet, range(9))
+    loss, _ = _run(quiet, LOSSES, LABELS)
+    other, _ = _run(quiet, {**LOSSES, "delay": 99.0}, LABELS)
+    rule = "a task of weight 0 adds nothing, whatever was seen"
+    require(bool(loss == other), quiet, rule, f"{loss} and {other}", "multiply its loss by its weight")
+
+
+def _check_saving(build: Build) -> None:
+    """What it has learned of training is in its state dict, and goes on from there to the last bit."""
+    balancer, other = build(TASKS), build(TASKS)
+    _need_memory(balancer)
+    _see(balancer, range(7))
+    file = io.BytesIO()
+    torch.save(balancer.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    for one in (balancer, other):
+        _see(one, range(7, 12))
+    losses = [_run(one, LOSSES, LABELS)[0] for one in (balancer, other)]
+    rule = "one that was saved and loaded goes on the same, to the last bit"
+    remedy = "register what it remembers as buffers"
+    require(bool(losses[0] == losses[1]), balancer, rule, f"{losses[0]} and {losses[1]}", remedy)
+
+
 CONTRACT: Contract[Build] = (
     Check("outcome", "one finite number, which falls as any task's loss falls", _check_outcome),
     Check("repeatable", "the same call gives the same numbers", _check_repeatable),
@@ -146,4 +206,6 @@ CONTRACT: Contract[Build] = (
     ),
     Check("empty", "a batch without any label gives 0, with finite gradients", _check_nothing),
     Check("weight of zero", "a task of weight 0 adds nothing", _check_weight_of_zero),
+    Check("seeing", "all is finite after steps without a label or a gradient of a task", _check_seeing),
+    Check("saving", "one that was saved and loaded goes on the same, to the last bit", _check_saving),
 )

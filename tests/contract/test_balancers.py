@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmseq.balancers import Balancer, balancers
+from mmseq.balancers import Balancer, FactorBalancer, Whole, balancers
 from mmseq.balancers.fixed import FixedBalancer
 from mmseq.balancers.uncertainty import UncertaintyBalancer
 from mmseq.testing import check_kind
@@ -49,7 +49,59 @@ class HasIdleParameter(FixedBalancer):
         self.idle = nn.Parameter(torch.ones(3))
 
 
+class DrawsWeights(FixedBalancer):
+    def forward(self, losses: Losses, weights: Weights, share: float) -> Tensor:
+        return super().forward(losses, weights, share) * (1 + 0.1 * torch.rand(()))
+
+
+class ReturnsOneATask(FixedBalancer):
+    def forward(self, losses: Losses, weights: Weights, share: float) -> Tensor:
+        return torch.stack([weight * losses[task] for task, weight in self.tasks.items()])
+
+
+class ReturnsDouble(FixedBalancer):
+    def forward(self, losses: Losses, weights: Weights, share: float) -> Tensor:
+        return super().forward(losses, weights, share).double()
+
+
+class FailsWithoutLabels(FixedBalancer):
+    def forward(self, losses: Losses, weights: Weights, share: float) -> Tensor:
+        return super().forward(losses, weights, share) / torch.tensor(float(any(weights.values())))
+
+
+class DividesByTasksWithLoss(FixedBalancer):
+    """A mean: of the tasks whose loss is large in this micro-batch."""
+
+    def forward(self, losses: Losses, weights: Weights, share: float) -> Tensor:
+        large = sum(float(loss.detach()) > 0.7 for loss in losses.values())
+        return super().forward(losses, weights, share) / max(large, 1)
+
+
+class ForgetsWhenSaved(FactorBalancer):
+    reads = "losses"
+    seen = 0.0
+
+    def look(self, whole: Whole) -> None:
+        self.seen += float(whole.losses.sum())
+        self.factor.fill_(1 + self.seen)
+
+
+class DividesByNorms(FactorBalancer):
+    reads = "gradients"
+
+    def look(self, whole: Whole) -> None:
+        assert whole.gram is not None
+        self.factor.copy_(1 / whole.gram.diagonal().sqrt())
+
+
 FAULTS: list[tuple[type[Balancer], str]] = [
+    (DrawsWeights, "repeatable: the same call gives the same numbers"),
+    (ReturnsOneATask, "outcome: "),
+    (ReturnsDouble, "precision: float32 losses give a float32 loss"),
+    (FailsWithoutLabels, "empty: without a label anywhere all is finite"),
+    (DividesByTasksWithLoss, "sums: the losses of micro-batches add up"),
+    (ForgetsWhenSaved, "saving: one that was saved and loaded goes on the same"),
+    (DividesByNorms, "seeing: .* loss and gradients are finite"),
     (SkipsAbsentTasks, "every task's loss stays on the graph"),
     (IgnoresWeights, "a task of weight 0 adds nothing"),
     (IgnoresShare, "micro-batches add up"),

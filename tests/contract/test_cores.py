@@ -181,7 +181,32 @@ class Overflows(GruCore):
         return y / (y > 0), after
 
 
+class KeepsPartOnModule(GruCore):
+    """The state is the place of what is remembered, not the memory itself."""
+
+    def __init__(self, width: int, **options: int) -> None:
+        super().__init__(width, **options)
+        self.kept: dict[int, Tensor] = {}
+
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        if state is not None:
+            there = [self.kept.get(int(place), torch.zeros(1, self.hidden)) for place in state["place"]]
+            state = {"hidden": torch.stack(there).double() if there else state["place"].new_zeros(0, 1, 6)}
+        y, after = super().forward(inputs, timeline, state)
+        first = len(self.kept)
+        self.kept |= {first + i: row for i, row in enumerate(after["hidden"])} if after else {}
+        return y, {"place": torch.arange(first, first + timeline.n_samples)} if after else {}
+
+
+class ReturnsOther(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y[:, :-1], after
+
+
 FAULTS: list[tuple[type[Core], str]] = [
+    (KeepsPartOnModule, "chunks of|saving: a state that was saved"),
+    (ReturnsOther, "shapes: outputs have shape"),
     (LeaksAcrossSamples, "a sample alone gives what it gives in a batch"),
     (DependsOnPlaceInBatch, "a sample alone gives what it gives in a batch"),
     (ForgetsState, "the state carried on, give what the whole gives"),

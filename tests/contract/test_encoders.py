@@ -113,7 +113,20 @@ class ReturnsOther(LinearEncoder):
         return super().forward(events)[:, :-1]
 
 
+class TrainsOnTheBatch(LinearEncoder):
+    """Running statistics: in training, of the batch; later, of whatever was seen."""
+
+    def __init__(self, spec: object, width: int) -> None:
+        super().__init__(spec, width)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, events: NumericEvents) -> Tensor:
+        encoded = super().forward(events)
+        return self.norm(encoded) if len(encoded) > 1 else encoded + 0 * self.norm.weight.sum()
+
+
 FAULTS: list[tuple[type[Encoder], str]] = [
+    (TrainsOnTheBatch, "company: an event alone is encoded as it is among others|every trainable"),
     (CentersOverBatch, "an event alone is encoded as it is among others"),
     (RemembersLast, "the same call gives the same numbers"),
     (LooksAtNeighbour, "an event alone is encoded as it is among others"),

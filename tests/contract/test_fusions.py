@@ -88,7 +88,19 @@ class ReturnsDouble(GatedFusion):
         return super().forward(seen, clock).double()
 
 
+class DropsValues(GatedFusion):
+    def forward(self, seen: Modalities, clock: Tensor) -> Tensor:
+        return nn.functional.dropout(super().forward(seen, clock), 0.1)
+
+
+class ReturnsOther(GatedFusion):
+    def forward(self, seen: Modalities, clock: Tensor) -> Tensor:
+        return super().forward(seen, clock)[:, :-1]
+
+
 FAULTS: list[tuple[type[Fusion], str]] = [
+    (DropsValues, "repeatable: the same call gives the same numbers"),
+    (ReturnsOther, "shapes: outputs have shape"),
     (CentersOverSteps, "a step alone gives what it gives among others"),
     (LooksAtEarlierStep, "a step alone gives what it gives among others"),
     (LeavesOneOut, "every modality matters: the values of 'type'"),

@@ -14,7 +14,8 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import Head, heads
-from mmseq.heads.multilabel import MultilabelConfig, MultilabelHead
+from mmseq.heads.classification import ClassificationHead, ClassSpec
+from mmseq.heads.multilabel import MultilabelConfig, MultilabelHead, MultilabelSpec
 from mmseq.testing import check_kind
 from mmseq.testing.head_examples import example_config
 from mmseq.testing.heads import check_head
@@ -111,7 +112,69 @@ class DecodesTogether(MultilabelHead):
         return {name: x / max(len(x), 1) for name, x in super().decode(parameters).items()}
 
 
+class DropsHidden(MultilabelHead):
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
+        return super().loss(parameters, target) * (1 + 0.1 * torch.rand(()))
+
+
+class ReturnsDouble(MultilabelHead):
+    def forward(self, hidden: Tensor) -> Tensor:
+        return super().forward(hidden).double()
+
+
+class ReducesColumns(MultilabelHead):
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
+        return super().loss(parameters, target).sum(1)
+
+
+class DividesByLabels(MultilabelHead):
+    """The mean over the columns that a label has: 0 / 0 where it has none."""
+
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
+        return super().loss(parameters, target) / (target.value.sum(1, keepdim=True))
+
+
+class CentersOnWhatItEncodes(MultilabelHead):
+    """Statistics of whatever split comes by."""
+
+    def encode(self, labels: Any) -> Any:
+        encoded = super().encode(labels)
+        self.linear.bias.data += float(encoded.value.mean())
+        return encoded
+
+
+class LearnsFromScoring(MultilabelHead):
+    def score(self, metrics: Mapping[str, Metric], parameters: Tensor, target: Target) -> None:
+        super().score(metrics, parameters, target)
+        if len(target):
+            self.linear.bias.data += 0.01
+
+
+class ChangesHidden(MultilabelHead):
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
+        loss = super().loss(parameters, target)
+        target.value.clamp_(max=0.5)
+        return loss
+
+
+class KeepsSetInFacts(MultilabelHead):
+    class Spec(MultilabelSpec):
+        extra: Any = frozenset({1})
+
+    @classmethod
+    def fit(cls, config: Any, facts: Any) -> Any:
+        return cls.Spec(**super().fit(config, facts).model_dump())
+
+
 FAULTS: list[tuple[type[Head], str]] = [
+    (DropsHidden, "repeatable: |sums: "),
+    (ReturnsDouble, "precision: float32 hidden and weights give float32 parameters"),
+    (ReducesColumns, "weights: loss and weights have one shape"),
+    (DividesByLabels, "weights: losses are finite"),
+    (CentersOnWhatItEncodes, "training split: labels that are encoded, predicted and scored"),
+    (LearnsFromScoring, "training split: labels that are encoded, predicted and scored"),
+    (ChangesHidden, "hidden and target are left as they are"),
+    (KeepsSetInFacts, "facts: facts and config survive JSON"),
     (ReturnsMean, "sums to what it is as a whole"),
     (LooksAtOtherRows, "depend on the query's own hidden alone"),
     (WeighsByBatch, "sums to what it is as a whole"),
@@ -133,3 +196,19 @@ def test_planted_fault_is_caught(head_class: type[Head], rule: str, monkeypatch:
     with pytest.raises(AssertionError, match=rule) as caught:
         check_head(example_config("multilabel"))
     assert str(caught.value).startswith(f"{head_class.__name__}: ")
+
+
+class FitsWholeVocabulary(ClassificationHead):
+    """Classes that only the test split has, with a count of none."""
+
+    @classmethod
+    def fit(cls, config: Any, facts: Any) -> ClassSpec:
+        found = np.bincount(facts.code[facts.code >= 0], minlength=len(facts.vocabulary))
+        return ClassSpec(classes=list(facts.vocabulary), counts=found.tolist())
+
+
+def test_classes_of_other_splits_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    config_class = heads.config_class("classification")
+    monkeypatch.setitem(heads._classes, "classification", (config_class, FitsWholeVocabulary))
+    with pytest.raises(AssertionError, match="training split: fitting does not see words that the training"):
+        check_head(example_config("classification"))

@@ -264,7 +264,40 @@ class NormalisesOverBatch(MeasurementModality):
         return replace(ready, values=ready.values - mean), after
 
 
+class DrawsNoise(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        values = ready.values + 1e-3 * torch.randn_like(ready.values)
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
+class GoesOnFitting(NumericModality):
+    """A mean of all splits that it comes to see."""
+
+    def events(self, step: Tensor, arrays: Any, vocabularies: Any) -> NumericEvents:
+        events = super().events(step, arrays, vocabularies)
+        if len(events):
+            self.mean += 0.01 * (events.values.mean(0) - self.mean)
+        return events
+
+
+class KeepsTimesOnModule(NumericModality):
+    """The last values are in the state, their times are not."""
+
+    times: Tensor | None = None
+
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        if state is not None and self.times is not None and len(self.times) == len(state["value"]):
+            state = {**state, "time": self.times}
+        ready, after = super().forward(events, timeline, state)
+        self.times = after.get("time")
+        return ready, {k: torch.full_like(v, torch.nan) if k == "time" else v for k, v in after.items()}
+
+
 FAULTS: list[tuple[str, type[Modality], str]] = [
+    ("numeric", DrawsNoise, "repeatable: the same call gives the same numbers"),
+    ("numeric", GoesOnFitting, "other splits: other values that it sees change nothing|facts: "),
+    ("numeric", KeepsTimesOnModule, "rows: |saving: "),
     ("measurement", FitsRareOfAllSplits, "does not see words that the training split lacks"),
     ("measurement", TakesNewForRare, "codes that the training split never had are counted"),
     ("measurement", ParsesWithoutNumber, "parsed to what a store gives"),

@@ -102,7 +102,59 @@ class ResetsIdleRows(LastReadout):
         return read, {name: x * moved for name, x in after.items()}
 
 
+class ReturnsDouble(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read.double(), after
+
+
+class ReturnsOther(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read[:, :-1], after
+
+
+class DropsHidden(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        return super().forward(nn.functional.dropout(hidden, 0.1), timeline, state, at)
+
+
+class ChangesHidden(LastReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        result = super().forward(hidden, timeline, state, at)
+        if not torch.is_grad_enabled():
+            hidden.clamp_(max=1)
+        return result
+
+
+class KeepsStateOnModule(LastReadout):
+    """One process, all samples in their order: nothing shows. Rows reordered, or another process, do."""
+
+    own: State | None = None
+
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        known = self.own is not None and len(self.own["last"]) == timeline.n_samples
+        read, after = super().forward(hidden, timeline, self.own if state and known else state, at)
+        self.own = after or self.own
+        return read, {name: torch.zeros_like(x) for name, x in after.items()}
+
+
 FAULTS: list[tuple[type[Readout], str]] = [
+    (ReturnsDouble, "precision: float32 inputs give float32 reads"),
+    (ReturnsOther, "shapes: reads have shape"),
+    (DropsHidden, "repeatable: the same call gives the same numbers"),
+    (ChangesHidden, "inputs: inputs are left as they are"),
+    (KeepsStateOnModule, "rows: |saving: "),
     (ForgetsState, "the state carried on, read what the whole reads"),
     (MixesSamples, "reads as it does in a batch|`at` None reads"),
     (CumulatesOverBatch, "reads depend on no later step, nor on other samples"),

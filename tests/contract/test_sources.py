@@ -2,18 +2,135 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mmseq.sources import sources
+from mmseq.sources import AbsentTable, Source, Table, sources
 from mmseq.testing import check_kind
-from mmseq.testing.sources import check_source, example_records, sources_of
+from mmseq.testing.sources import (
+    CONTRACT,
+    SourceTrial,
+    changed_records,
+    check_source,
+    example_records,
+    sources_of,
+)
 
 
 @pytest.mark.parametrize("kind", sources.kinds())
 def test_contract(kind: str) -> None:
     check_kind("sources", kind)
+
+
+class Wrapped(Source):
+    """A good source, a part of which a subclass spoils."""
+
+    def __init__(self, good: Source) -> None:
+        self.good = good
+        self.id, self.group, self.samples = good.id, good.group, good.samples
+        self.missing, self.open_world = good.missing, good.open_world
+
+    def table(self, connection: Any, name: str) -> Table:
+        return self.good.table(connection, name)
+
+    def fingerprint(self, names: list[str]) -> str:
+        return self.good.fingerprint(names)
+
+
+class ChangesValues(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        table = super().table(connection, name)
+        if name != "vitals":
+            return table
+        spoilt = (f"SELECT * REPLACE (1 AS hr) FROM ({query})" for query in (table.sql, table.located))
+        return replace(table, sql=next(spoilt), located=next(spoilt))
+
+
+class TurnsRowsRound(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        table = super().table(connection, name)
+        return replace(table, located=f"SELECT * FROM ({table.located}) ORDER BY mmseq_row DESC")
+
+
+class NumbersRows(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        table = super().table(connection, name)
+        located = f"SELECT row_number() OVER () AS mmseq_row, * EXCLUDE (mmseq_row) FROM ({table.located})"
+        return replace(table, located=located)
+
+
+class LeavesOutId(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        table = super().table(connection, name)
+        return replace(table, columns=tuple(column for column in table.columns if column != self.id))
+
+
+class TurnsEveryOtherTime(Wrapped):
+    n = 0
+
+    def table(self, connection: Any, name: str) -> Table:
+        table = super().table(connection, name)
+        self.n += 1
+        turned = f"SELECT * FROM ({table.sql}) ORDER BY {self.id} {'DESC' if self.n % 2 else 'ASC'}"
+        return replace(table, sql=turned)
+
+
+def test_rows_in_another_order_each_time_are_caught(tmp_path: Path) -> None:
+    (good, *_) = sources_of("memory", tmp_path)
+    (check,) = (check for check in CONTRACT if check.name == "repeatable")
+    with pytest.raises(AssertionError, match="the same rows in the same order each time"):
+        check.run(SourceTrial(TurnsEveryOtherTime(good), tmp_path, None))
+
+
+class FingerprintsTime(Wrapped):
+    n = 0
+
+    def fingerprint(self, names: list[str]) -> str:
+        self.n += 1
+        return str(self.n)
+
+
+class FingerprintsNames(Wrapped):
+    def fingerprint(self, names: list[str]) -> str:
+        return " ".join(names)
+
+
+class RaisesOther(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        try:
+            return super().table(connection, name)
+        except AbsentTable as error:
+            raise KeyError(name) from error
+
+
+class ForgetsGroup(Wrapped):
+    def __init__(self, good: Source) -> None:
+        super().__init__(good)
+        self.group = None
+
+
+FAULTS: list[tuple[type[Wrapped], str]] = [
+    (ChangesValues, "values: the table of vitals holds what the records hold"),
+    (TurnsRowsRound, "rows: `located` gives the same rows in the same order"),
+    (NumbersRows, "rows: `mmseq_row` is text"),
+    (LeavesOutId, "rows: the id is among a table's columns"),
+    (FingerprintsTime, "fingerprint: the fingerprint stays while the data do"),
+    (FingerprintsNames, "fingerprint: the fingerprint changes with the data"),
+    (RaisesOther, "absent table: a table that is not there is an AbsentTable"),
+    (ForgetsGroup, "samples: each sample has the group that its record has"),
+]
+
+
+@pytest.mark.parametrize(("wrapped", "rule"), FAULTS, ids=[c.__name__ for c, _ in FAULTS])
+def test_planted_fault_is_caught(wrapped: type[Wrapped], rule: str, tmp_path: Path) -> None:
+    (good, *_), (other, *_) = (sources_of("memory", tmp_path, r) for r in (None, changed_records()))
+    with pytest.raises(AssertionError, match=rule) as caught:
+        check_source(wrapped(good), tmp_path / "stores", wrapped(other))
+    assert str(caught.value).startswith(f"{wrapped.__name__}: ")
+    assert str(caught.value).count("; ") >= 2  # rule; what came; what to do
 
 
 def test_the_contract_can_fail(tmp_path: Path) -> None:
