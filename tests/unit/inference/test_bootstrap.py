@@ -41,7 +41,7 @@ def test_groups_are_resampled_whole() -> None:
     """As many labels in a tenth of the units are less sure. caught: labels resampled one by one."""
     one, ten = collected([True] * 70 + [False] * 30), collected([True] * 7 + [False] * 3, [10] * 10)
     widths = [np.ptp(intervals(c, 300)["y"]["accuracy"]["interval"]) for c in (one, ten)]
-    assert widths[1] > 2.5 * widths[0]
+    assert widths[1] > 2 * widths[0]
 
 
 def test_it_repeats() -> None:
