@@ -3,10 +3,10 @@
     sudo apt-get install espeak-ng
     python examples/digits_tables.py data/digits
 
-1,280 WAV files of 0.5 to 1.6 s at 22,050 Hz: the words zero to nine, in four accents of English, each by
-voices of the training split (m1, m2, m3, m4, f1, f2, f3) at 120, 150 and 190 words a minute, by one of the
-validation split (m5) at 135 and 170, and by three of the test split (m7, f4, f5) at 110, 135 and 170. No
-voice stands in two splits, and no speed of the training split in another.
+1,560 WAV files of 0.5 to 1.6 s at 22,050 Hz: the words zero to nine, in four accents of English, each by the
+voices of the training split (m1, m2, m3, m4, m6, m8, f1, f2, f3) at 120, 150 and 190 words a minute, by that
+of the validation split (m5) and by those of the test split (m7, f4, f5) at 110, 135 and 170. No voice stands
+in two splits, and no speed of the training split in another.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import NamedTuple
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-029")
 SPLITS = {
-    "train": (("m1", "m2", "m3", "m4", "f1", "f2", "f3"), (120, 150, 190)),
-    "validation": (("m5",), (135, 170)),
+    "train": (("m1", "m2", "m3", "m4", "m6", "m8", "f1", "f2", "f3"), (120, 150, 190)),
+    "validation": (("m5",), (110, 135, 170)),
     "test": (("m7", "f4", "f5"), (110, 135, 170)),
 }
 

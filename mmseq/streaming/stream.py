@@ -99,8 +99,8 @@ class Stream:
                 f"push: sample {twice!r} came twice in one call; a call is one step of each sample"
             )
         rounds = self._push(ids, times, many)
-        if not rounds:
-            return table_of(self._run([], []))
+        if len(rounds) < 2:
+            return table_of(rounds[0] if rounds else self._run([], []))
         columns = {name: np.concatenate([one[name] for one in rounds]) for name in rounds[0]}
         place = {id: i for i, id in enumerate(ids)}
         order = np.argsort([place[id] for id in columns["id"]], kind="stable")
@@ -145,32 +145,43 @@ class Stream:
     ) -> list[dict[str, np.ndarray]]:
         """Closes the steps that are over, a step of each sample at a time, and takes in what came."""
         read = [self.clock.read(id, time) for id, time in zip(ids, times, strict=True)]
-        closing, waiting, heard = dict[str, list[Waiting]](), dict[str, Waiting](), dict[str, Recorded]()
+        closing: dict[str, list[Waiting]] = {}
+        waiting: dict[str, Waiting] = {}
+        heard: dict[str, Recorded] = {}
         for id, time, came in zip(ids, read, values, strict=True):
             steps, heard[id] = self._steps(id, time, came)
-            closing[id], waits = [], self.waiting.get(id)
+            waits = self.waiting.get(id)
             for new in steps:
                 closes, waits = self._next_step(waits, new)
-                closing[id] += [] if closes is None else [closes]
-            if waits is not None or len(closing[id]) > 1:
+                if closes is not None:
+                    closing.setdefault(id, []).append(closes)
+            if waits is not None or len(steps) > 1:
                 for new in steps:
                     self._check(id, new)
             if waits is not None:
                 waiting[id] = Waiting(waits.end, plain_cells(self._kept(waits.values)))
-        rounds = []
-        for i in range(max(map(len, closing.values()), default=0)):
-            closes_now = {id: steps[i] for id, steps in closing.items() if i < len(steps)}
-            rounds.append(self._run(list(closes_now), list(closes_now.values())))
+        rounds = self._close(closing)
         for id, time in zip(ids, read, strict=True):  # from here on nothing fails
             self.clock.last[id] = time
             self.waiting.pop(id, None)
         self.waiting.update(waiting)
-        self.listener.heard |= {id: own for id, own in heard.items() if own}
+        if self.listener.payloads:
+            self.listener.heard |= {id: own for id, own in heard.items() if own}
+        return rounds
+
+    def _close(self, closing: Mapping[str, list[Waiting]]) -> list[dict[str, np.ndarray]]:
+        """Runs the first step of every sample, then the second of those that have one, and so on."""
+        rounds = []
+        for i in range(max(map(len, closing.values()), default=0)):
+            now = {id: steps[i] for id, steps in closing.items() if i < len(steps)}
+            rounds.append(self._run(list(now), list(now.values())))
         return rounds
 
     def _steps(self, id: str, time: Time, came: Any) -> tuple[list[Waiting], Recorded]:
         """What came, by the step that it belongs to, and the recordings as far as they were heard."""
         values = self._read(id, came)
+        if not self.listener.payloads:
+            return [Waiting(self.clock.end(time), values)], {}
         at, heard = self.listener.take(id, time, values)
         now = {name: events for name, events in values.items() if name not in self.listener.payloads}
         static = {name: now.pop(name) for name in self.model.static & now.keys()}
@@ -250,7 +261,7 @@ class Stream:
         """Whether it has events on the clock that makes steps: a static value alone waits for one."""
         if self._anchor is not None:
             return self._anchor in waiting.values
-        return not self._timed or any(name in waiting.values for name in self._timed)
+        return not self._timed or not waiting.values.keys().isdisjoint(self._timed)
 
     @torch.inference_mode()
     def _run(self, ids: list[str], steps: list[Waiting]) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ needs_meld = pytest.mark.skipif(not MELD.is_dir(), reason=f"the dialogues are no
 
 @needs_meld
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* values that training never had")
 def test_counts_and_two_epochs(tmp_path: Path) -> None:
     """Utterances and dialogues as published; emotions are learned beyond the commonest one."""
     script = ROOT / "examples" / "meld_tables.py"

@@ -101,6 +101,7 @@ def _must_be_told(done: Any, folder: Path) -> int:
     return step
 
 
+@pytest.mark.slow
 def test_a_real_shortage(long: Path) -> None:
     """In a process that may take 96 MiB more once the long sample comes; where it may take more, it goes on.
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import mmseq.store.merge
+import mmseq.store.payload
 import mmseq.store.pivot
-import mmseq.store.stream
 from mmseq.sources import Pivot, Reading
 from mmseq.sources.memory import MemorySource
 from mmseq.store import Gathered, Plan, Store, prepare
@@ -43,7 +43,7 @@ PLANS = {
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows, cells and timelines in memory at a time: all, or so few that samples straddle the parts."""
     if request.param == "in parts":
-        monkeypatch.setattr(mmseq.store.stream, "ROWS", 7)
+        monkeypatch.setattr(mmseq.store.payload, "ROWS", 7)
         monkeypatch.setattr(mmseq.store.pivot, "CELLS", 6)
         monkeypatch.setattr(mmseq.store.merge, "BLOCK_ROWS", 20)
 
