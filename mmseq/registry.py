@@ -113,14 +113,15 @@ class Registry(Generic[Component]):
     def _check_signature(self, kind: str, config_class: type[ComponentConfig], cls: type) -> None:
         parameters = inspect.signature(cls).parameters.values()
         facts = {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
-        options = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-        fields = set(_own_fields(config_class))
+        options = set(_options(cls))
+        fields = set(own_fields(config_class))
         if overlap := sorted(fields & facts):
             raise PluginError(
                 f"{self.family} {kind!r}: {', '.join(overlap)} is both a config field and a run-time fact "
                 f"of {cls.__name__}; put options after `*` in its constructor"
             )
-        if fields != options:
+        # One with a `fit` is given the whole config there: fields that only it reads are no options.
+        if options - fields or (fields - options and not hasattr(cls, "fit")):
             raise PluginError(
                 f"{self.family} {kind!r}: the fields of {config_class.__name__} must be the keyword options "
                 f"of {cls.__name__}; came {_listed(fields)} and {_listed(options)}; make them the same"
@@ -193,7 +194,7 @@ class Registry(Generic[Component]):
     def build(self, config: ComponentConfig, *facts: Any, **named_facts: Any) -> Component:
         """The component that `config` describes, given what is only known at run time."""
         cls = self.component_class(config.kind)
-        options = {name: getattr(config, name) for name in _own_fields(type(config))}
+        options = {name: getattr(config, name) for name in _options(cls)}
         return cls(*facts, **named_facts, **options)
 
 
@@ -202,8 +203,13 @@ def _kind(config_class: type[ComponentConfig]) -> str | None:
     return names[0] if len(names) == 1 and isinstance(names[0], str) else None
 
 
-def _own_fields(config_class: type[ComponentConfig]) -> list[str]:
-    """What goes to the constructor: the fields of base configs, which have no kind, are the framework's."""
+def _options(cls: type) -> list[str]:
+    """What a constructor takes of the config: its keyword arguments."""
+    return [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def own_fields(config_class: type[ComponentConfig]) -> list[str]:
+    """Fields that are the component's: those of base configs, which have no kind, are the framework's."""
     bases = [c for c in config_class.__mro__ if issubclass(c, ComponentConfig) and _kind(c) is None]
     return [
         name

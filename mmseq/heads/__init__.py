@@ -17,7 +17,9 @@ from torchmetrics import Metric
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
 from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig
-from mmseq.heads.labels import Encoded, Labels, Upcoming
+from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers
+from mmseq.heads.metrics import Average
+from mmseq.heads.numbers import check_numbers
 from mmseq.random import Draws
 from mmseq.registry import Registry
 from mmseq.sources import Reading
@@ -46,21 +48,34 @@ class Spec(BaseModel):
 class Head(nn.Module):
     """Hidden → parameters, and what they mean. Constructor: `(spec, hidden, *, …options)`.
 
-    A subclass writes what is abstract here; sums, masks and weights are done once, in this class.
+    A subclass writes what is abstract here; sums, masks and weights are done once, in this class. The options
+    are fields of the config, of which `reading` and `fit` see all.
 
     Attributes:
         Spec: class of the facts fitted on the training split.
+        spec: those facts; a subclass sets it.
+        scored: names of what `scores` tells.
         negatives: how many other events each label is told apart from; 0 but where the label is a next event
             without a likelihood.
     """
 
     Spec: ClassVar[type[BaseModel]]
+    spec: Any
+    scored: ClassVar[Sequence[str]] = ()
     negatives: int = 0
 
     @classmethod
-    @abstractmethod
     def reading(cls, config: Any) -> Reading | None:
-        """The columns that hold the labels; None where the targets come from the inputs themselves."""
+        """The columns that hold the labels; None where the targets come from the inputs themselves.
+
+        Here: the numbers of the columns that the config names.
+        """
+        return Reading(config.table, config.time, numbers=config.names)
+
+    @classmethod
+    def check(cls, labels: Labels) -> None:
+        """Raises DataError for a number that cannot be learned: here, an infinite one."""
+        check_numbers(labels, None)
 
     @classmethod
     @abstractmethod
@@ -75,9 +90,14 @@ class Head(nn.Module):
             DataError: there is nothing to learn from.
         """
 
-    @abstractmethod
     def encode(self, labels: Labels) -> Encoded:
-        """Raw labels of any split → targets. Raises DataError for one that the training split never had."""
+        """Raw labels of any split → targets: here, numbers that pass `check`.
+
+        Raises:
+            DataError: a label cannot be learned, or needs what the training split never had.
+        """
+        self.check(labels)
+        return encode_numbers(labels)
 
     @abstractmethod
     def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
@@ -128,20 +148,38 @@ class Head(nn.Module):
         how often each class is, or the mean.
         """
 
-    @abstractmethod
+    def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
+        """Columns of a prediction table, by what is told of each label column; `""` is the number itself."""
+        names = [""] if len(self.spec.columns) == 1 else self.spec.columns
+        return {
+            ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
+            for c, name in enumerate(names)
+            for what, values in columns.items()
+        }
+
+    def scores(
+        self, parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> Mapping[str, Float[Tensor, "label column"]]:
+        """What metrics are means of, less being better, by the names in `scored`; not masked."""
+        return {}
+
     def metrics(self) -> dict[str, Metric]:
-        """Fresh metrics by name, for `score` to update."""
+        """Fresh metrics by name, for `score` to update: here, the means of `scores`."""
+        return {name: Average() for name in self.scored}
 
     @classmethod
     def metric_names(cls, config: Any) -> Sequence[str] | None:
         """Names that `metrics` may have with this config; None: the data decide."""
-        return None
+        return cls.scored or None
 
-    @abstractmethod
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
     ) -> None:
         """Updates the metrics with observed labels; must take zero labels."""
+        target = fill_unobserved(target)
+        for name, value in self.scores(parameters, target).items():
+            seen = value if target.observed is None else value[target.observed]
+            metrics[name].update(seen.reshape(-1, 1))
 
     def weights(self, target: Target) -> Float[Tensor, "label ..."]:
         """Weight of each label, or of each of its columns; depends on targets only, never on outputs."""

@@ -34,6 +34,10 @@ class ColumnConfig(LabelConfig):
 
     column: str = Field(description="column that holds the labels")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.column,)
+
 
 class ColumnsConfig(LabelConfig):
     """Base of the config of a head that reads one column or several."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from mmseq.batch import Target
-from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads import ColumnsConfig, Head, Labels, Spec, heads
 from mmseq.heads.counts import (
     crps_poisson,
     deviance,
@@ -22,12 +22,10 @@ from mmseq.heads.counts import (
     log_likelihood,
     mode,
 )
-from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import Average, Rmse
 from mmseq.heads.numbers import check_counts, soft_clamp
 from mmseq.heads.standardised import by_column, score_columns
 from mmseq.random import Draws
-from mmseq.sources import Reading
 
 Distribution = Literal["poisson", "negative_binomial"]
 
@@ -81,12 +79,12 @@ class CountHead(Head):
         nn.init.zeros_(self.linear.bias)
 
     @classmethod
-    def reading(cls, config: CountConfig) -> Reading:
-        return Reading(config.table, config.time, numbers=config.names)
+    def check(cls, labels: Labels) -> None:
+        check_counts(labels)
 
     @classmethod
     def fit(cls, config: CountConfig, facts: Labels) -> CountSpec:
-        check_counts(facts)
+        cls.check(facts)
         rates, dispersions = [], []
         for name, column in zip(facts.columns, facts.values.astype(np.float64).T, strict=True):
             seen = column[~np.isnan(column)]
@@ -97,10 +95,6 @@ class CountHead(Head):
             rates.append(rate)
             dispersions.append(max(excess, _LEAST_DISPERSION))
         return CountSpec(columns=list(facts.columns), rate=rates, dispersion=dispersions)
-
-    def encode(self, labels: Labels) -> Encoded:
-        check_counts(labels)
-        return encode_numbers(labels)
 
     def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
         return self.linear(hidden)
@@ -130,12 +124,7 @@ class CountHead(Head):
         log_dispersion = self.log_dispersion(parameters)
         if log_dispersion is not None:
             told["dispersion"] = log_dispersion.exp()
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return {
-            ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
-            for c, name in enumerate(names)
-            for what, values in told.items()
-        }
+        return self.named(told)
 
     def sample(
         self,

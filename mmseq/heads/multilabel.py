@@ -14,13 +14,11 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 
 from mmseq.batch import Target
-from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads import ColumnsConfig, Head, Labels, Spec, heads
 from mmseq.heads.drawing import draw_set
-from mmseq.heads.labels import encode_numbers
 from mmseq.heads.long_tail import GROUPS, ClassWeights, Weighting, asymmetric, class_weights, groups_of
 from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
 from mmseq.random import Draws
-from mmseq.sources import Reading
 
 
 class MultilabelConfig(ClassWeights, ColumnsConfig):
@@ -98,12 +96,8 @@ class MultilabelHead(Head):
     of_answer: Tensor | None
 
     @classmethod
-    def reading(cls, config: ColumnsConfig) -> Reading:
-        return Reading(config.table, config.time, numbers=config.names)
-
-    @classmethod
     def fit(cls, config: ColumnsConfig, facts: Labels) -> MultilabelSpec:
-        _check_binary(facts)
+        cls.check(facts)
         counts = (~np.isnan(facts.values)).sum(0)
         for name, count in zip(facts.columns, counts, strict=True):
             if count == 0:
@@ -114,9 +108,14 @@ class MultilabelHead(Head):
         pairs = list(zip((counts - true).tolist(), true.tolist(), strict=True))
         return MultilabelSpec(columns=list(facts.columns), rates=rates.tolist(), counts=pairs)
 
-    def encode(self, labels: Labels) -> Encoded:
-        _check_binary(labels)
-        return encode_numbers(labels)
+    @classmethod
+    def check(cls, labels: Labels) -> None:
+        """Raises DataError for what is neither 0 nor 1."""
+        wrong = ~np.isnan(labels.values) & (labels.values != 0) & (labels.values != 1)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            problem = f"labels must be 0 or 1, or missing; got {labels.values[row, column]:g}; correct it"
+            raise labels.refuse(problem, int(row), int(column))
 
     def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
         return self.linear(hidden)
@@ -206,11 +205,3 @@ class MultilabelHead(Head):
         metrics["nll"].update(loss, target.observed)
         together = loss if target.observed is None else torch.where(target.observed, loss, 0)
         metrics["joint_nll"].update(together.sum(1, keepdim=True))
-
-
-def _check_binary(labels: Labels) -> None:
-    wrong = ~np.isnan(labels.values) & (labels.values != 0) & (labels.values != 1)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        problem = f"labels must be 0 or 1, or missing; got {labels.values[row, column]:g}; correct it"
-        raise labels.refuse(problem, int(row), int(column))

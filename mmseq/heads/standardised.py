@@ -13,11 +13,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from mmseq.batch import Target
-from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec
+from mmseq.heads import Encoded, Head, Labels, Spec
 from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import R2, Average, Rmse
 from mmseq.heads.numbers import Transform, check_numbers, moments, standard
-from mmseq.sources import Reading
 
 _FITTED = ("mean", "std")
 
@@ -77,10 +76,6 @@ class StandardisedHead(Head):
         self._set_fitted(self.mean.device)
         return self
 
-    @classmethod
-    def reading(cls, config: ColumnsConfig) -> Reading:
-        return Reading(config.table, config.time, numbers=config.names)
-
     def encode(self, labels: Labels) -> Encoded:
         check_numbers(labels, self.transform)
         return encode_numbers(labels)
@@ -102,15 +97,6 @@ class StandardisedHead(Head):
         """What to add to −log p(z) for −log p(y): y → z divides by std, and by 1 + y under log1p."""
         log_std = self.units(value)[1].log().expand(value.shape)
         return log_std + value.double().log1p() if self.transform else log_std
-
-    def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
-        """Columns of a prediction table, by what is told of each label column; `""` is the number itself."""
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return {
-            ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
-            for c, name in enumerate(names)
-            for what, values in columns.items()
-        }
 
     def error_metrics(self) -> dict[str, Metric]:
         """`mae` and `rmse` of each column, `r2`, and with a transform `r2` of T(y)."""

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
 from mmseq.batch import Target
-from mmseq.heads import Encoded, Head, LabelConfig, Labels, Spec, heads
+from mmseq.heads import Encoded, LabelConfig, Labels, Spec, heads
 from mmseq.heads.hazards import exposure, log_survival, mean_time, median_time, snapped
+from mmseq.heads.linear import LinearHead
 from mmseq.heads.metrics import Average, Brier, Concordance
 from mmseq.sources import Reading
 from mmseq.words import word_of
@@ -28,8 +29,9 @@ def _rising(bins: int | list[float]) -> int | list[float]:
     return bins
 
 
-class SurvivalConfig(LabelConfig):
-    kind: Literal["survival"]
+class EventTimeConfig(LabelConfig):
+    """Base of the config of a head that reads the time until an event."""
+
     duration: str = Field(description="column of the time until the event, or until nobody looked any more")
     event: str = Field(description="column that is 1 where the event came then, 0 where it had not come yet")
     bins: Annotated[
@@ -41,10 +43,14 @@ class SurvivalConfig(LabelConfig):
     )
 
     @model_validator(mode="after")
-    def _two_columns(self) -> SurvivalConfig:
+    def _two_columns(self) -> EventTimeConfig:
         if self.duration == self.event:
             raise ValueError(f"duration and event are two columns; both are {self.event!r}")
         return self
+
+
+class SurvivalConfig(EventTimeConfig):
+    kind: Literal["survival"]
 
 
 class SurvivalSpec(Spec):
@@ -60,7 +66,7 @@ class SurvivalSpec(Spec):
 
 
 @heads.register(SurvivalConfig)
-class SurvivalHead(Head):
+class SurvivalHead(LinearHead):
     """Discrete-time survival: h_j = σ(logit) is the chance of an event in bin j where none came before.
 
     Bin j is (t_{j−1}, t_j]: an event at an end belongs to the bin before it. Its likelihood is
@@ -79,32 +85,26 @@ class SurvivalHead(Head):
     Spec = SurvivalSpec
     example_options: ClassVar[dict[str, str]] = {"duration": "days", "event": "died"}
 
-    def __init__(
-        self,
-        spec: SurvivalSpec,
-        hidden: int,
-        *,
-        duration: str,
-        event: str,
-        bins: int | list[float],
-    ) -> None:
-        super().__init__()
-        self.spec = spec
-        self.duration, self.event, self.bins = duration, event, bins
-        start = torch.tensor(spec.hazards, dtype=torch.float64).logit()
-        self.register_buffer("start", start.to(torch.get_default_dtype()), persistent=False)
-        self.linear = nn.Linear(hidden, len(spec.ends))
-        with torch.no_grad():
-            self.linear.bias.copy_(self.start)
+    def __init__(self, spec: SurvivalSpec, hidden: int) -> None:
+        super().__init__(spec, hidden, self.link(torch.tensor(spec.hazards, dtype=torch.float64)))
 
-    start: Tensor
+    @staticmethod
+    def link(hazard: Float64[Tensor, "bin"]) -> Float64[Tensor, "bin"]:
+        """The parameters that give these chances h."""
+        return hazard.logit()
+
+    def hazards(
+        self, parameters: Float[Tensor, "query parameter"]
+    ) -> tuple[Float[Tensor, "query bin"], Float[Tensor, "query bin"]]:
+        """Of each bin −log(1 − h) and −log h. A subclass may have others, with its own `link`."""
+        return F.softplus(parameters), F.softplus(-parameters)
 
     @classmethod
-    def reading(cls, config: SurvivalConfig) -> Reading:
+    def reading(cls, config: EventTimeConfig) -> Reading:
         return Reading(config.table, config.time, numbers=(config.duration, config.event))
 
     @classmethod
-    def fit(cls, config: SurvivalConfig, facts: Labels) -> SurvivalSpec:
+    def fit(cls, config: EventTimeConfig, facts: Labels) -> SurvivalSpec:
         row = _check(facts)
         duration, event = facts.values[row, 0], facts.values[row, 1] > 0.5
         if not event.any():
@@ -124,9 +124,6 @@ class SurvivalHead(Head):
         row = _check(labels)
         return Encoded(row, labels.values[row])
 
-    def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
-        return self.linear(hidden)
-
     def _ends(self, like: Tensor) -> Float64[Tensor, "bin"]:
         return torch.tensor(self.spec.ends, dtype=torch.float64, device=like.device)
 
@@ -134,37 +131,38 @@ class SurvivalHead(Head):
         ends = self._ends(target.value)
         time = snapped(target.value[:, 0], ends)
         lived, failed = exposure(time, target.value[:, 1] > 0.5, ends)
-        survived = (lived - failed.double()).to(parameters.dtype) * F.softplus(parameters)
-        return (survived + torch.where(failed, F.softplus(-parameters), 0)).sum(1)
+        surviving, failing = self.hazards(parameters)
+        survived = (lived - failed.double()).to(parameters.dtype) * surviving
+        return (survived + torch.where(failed, failing, 0)).sum(1)
 
     def weights(self, target: Target) -> Float[Tensor, "label"]:
         if target.weight is not None:
             return target.weight
         return torch.ones_like(target.where, dtype=torch.float32)
 
+    def cumulative(self, parameters: Float[Tensor, "query parameter"]) -> Float64[Tensor, "query bin"]:
+        """The cumulative hazard of each bin."""
+        return self.hazards(parameters.double())[0]
+
     def survival(self, parameters: Float[Tensor, "query parameter"]) -> Float64[Tensor, "query bin"]:
         """The probability of no event up to the end of each bin."""
-        return log_survival(F.softplus(parameters.double())).exp()
+        return log_survival(self.cumulative(parameters)).exp()
 
     def expected(self, parameters: Float[Tensor, "query parameter"]) -> Float64[Tensor, "query"]:
         """The mean of the time up to the last end."""
-        return mean_time(F.softplus(parameters.double()), self._ends(parameters))
+        return mean_time(self.cumulative(parameters), self._ends(parameters))
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
-        median = median_time(F.softplus(parameters.double()), self._ends(parameters))
+        median = median_time(self.cumulative(parameters), self._ends(parameters))
         survival = self.survival(parameters).cpu().numpy()
         columns = {f"s_{word_of(end)}": survival[:, j] for j, end in enumerate(self.spec.ends)}
         return {"": self.expected(parameters).cpu().numpy(), "median": median.cpu().numpy(), **columns}
-
-    def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
-        """The hazards of the training split."""
-        return self.start.expand(len(target), -1)
 
     def metrics(self) -> dict[str, Metric]:
         return {"c_index": Concordance(), "brier": Brier(self.spec.ends), "nll": Average()}
 
     @classmethod
-    def metric_names(cls, config: SurvivalConfig) -> tuple[str, ...]:
+    def metric_names(cls, config: EventTimeConfig) -> tuple[str, ...]:
         return "c_index", "brier", "nll"
 
     def score(

@@ -157,13 +157,14 @@ class NextEvent:
 class Modality(nn.Module):
     """A data type; as a module, its `carry`: (events, timeline, state) → (events, state).
 
-    Constructor: `(spec, *, …options)`.
+    Constructor: `(spec, *, …options)`; the options are fields of the config, of which `reading` and `fit` see
+    all.
 
     Attributes:
         Spec: class of the facts fitted on the training split.
         gives: the type of its events.
         default_encoder: kind of the encoder where none is chosen.
-        spec: what was fitted; a subclass sets it.
+        spec: what was fitted.
         can_generate: what `next_parts` predicts is all that there is to an event.
         like: an empty tensor of the model's dtype and device.
     """
@@ -175,8 +176,9 @@ class Modality(nn.Module):
     can_generate: ClassVar[bool] = True
     like: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, spec: Any) -> None:
         super().__init__()
+        self.spec = spec
         self.register_buffer("like", torch.empty(0), persistent=False)
 
     @classmethod

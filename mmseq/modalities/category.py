@@ -33,23 +33,18 @@ from mmseq.words import word_number
 MISSING, UNKNOWN, FIRST = 0, 1, 2
 
 
-class CategoryColumns(ModalityConfig):
-    """What is read and fitted."""
-
+class CategoryConfig(ModalityConfig):
+    kind: Literal["category"]
     column: str | None = Field(None, description="the column of codes")
     columns: list[str] = Field([], description="or several columns of codes")
     min_count: PositiveInt = Field(1, description="rarer codes of the training split count as unknown")
 
     @model_validator(mode="after")
-    def _one_or_several(self) -> CategoryColumns:
+    def _one_or_several(self) -> CategoryConfig:
         if (self.column is None) == (not self.columns):
             raise ValueError("set `column` or `columns`, one of them")
         check_named_once(self.columns)
         return self
-
-
-class CategoryConfig(CategoryColumns):
-    kind: Literal["category"]
 
 
 class CategorySpec(Spec):
@@ -83,19 +78,18 @@ class CategoryModality(Modality):
     default_encoder = "embedding"
 
     def __init__(self, spec: CategorySpec) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.identify = False
         self._lookup: tuple[tuple[tuple[str, ...], ...], list[np.ndarray], list[np.ndarray]] | None = None
         self._codes = [{word: i + FIRST for i, word in enumerate(words)} for words in spec.vocabularies]
 
     @classmethod
-    def reading(cls, config: CategoryColumns) -> Reading:
+    def reading(cls, config: CategoryConfig) -> Reading:
         columns = tuple(config.columns) if config.column is None else (config.column,)
         return Reading(config.table, config.time, codes=columns)
 
     @classmethod
-    def fit(cls, config: CategoryColumns, stored: Stored) -> CategorySpec:
+    def fit(cls, config: CategoryConfig, stored: Stored) -> CategorySpec:
         """Vocabularies of the training split. Raises DataError where it has no event at all."""
         check_some_events(config.table, stored)
         counts = [np.zeros(len(v) + 1, np.int64) for v in stored.vocabularies]

@@ -27,9 +27,8 @@ from mmseq.sources.binary import decode
 _PART = 1 << 22  # pixels that are counted at a time
 
 
-class ImageColumn(ModalityConfig):
-    """What is read."""
-
+class ImageConfig(ModalityConfig):
+    kind: Literal["image"]
     column: str = Field(
         description="column of images: paths from the data's folder on, bytes of files, or uint8 arrays"
     )
@@ -37,10 +36,6 @@ class ImageColumn(ModalityConfig):
         min_length=2, max_length=2, description="height and width that every image is resized to"
     )
     channels: Literal[1, 3] = Field(3, description="1: grey; 3: red, green and blue")
-
-
-class ImageConfig(ImageColumn):
-    kind: Literal["image"]
 
 
 @dataclass(frozen=True)
@@ -98,8 +93,7 @@ class ImageModality(PayloadModality):
     example_options: ClassVar[dict[str, Any]] = {"size": [6, 5]}
 
     def __init__(self, spec: ImageSpec) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.payload = ImagePayload(spec.columns[0], "uint8", spec.shape)
         for name, values in (("mean", spec.mean), ("std", spec.std)):
             self.register_buffer(name, torch.tensor(values), persistent=False)
@@ -108,14 +102,14 @@ class ImageModality(PayloadModality):
     std: Tensor
 
     @classmethod
-    def reading(cls, config: ImageColumn) -> Reading:
+    def reading(cls, config: ImageConfig) -> Reading:
         """Raises PluginError where pillow is not installed."""
         pillow()
         payload = ImagePayload(config.column, "uint8", (config.size[0], config.size[1], config.channels))
         return Reading(config.table, config.time, payload=payload)
 
     @classmethod
-    def fit(cls, config: ImageColumn, stored: Stored) -> ImageSpec:
+    def fit(cls, config: ImageConfig, stored: Stored) -> ImageSpec:
         """Mean and spread of each channel. Raises DataError where the training split has no image."""
         check_some_events(config.table, stored)
         counts = _count(stored.chunks(), config.channels)

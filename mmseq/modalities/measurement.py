@@ -36,9 +36,8 @@ UNKNOWN = 1  # of a text
 _FITTED = ("mean", "std", "low", "high")
 
 
-class MeasurementColumns(ModalityConfig):
-    """What is read and fitted."""
-
+class MeasurementConfig(ModalityConfig):
+    kind: Literal["measurement"]
     code: str = Field(description="column that says what was measured")
     value: str = Field(description="column with its number, in the code's own unit; may be empty")
     text: str | None = Field(None, description="column with what was found in a word, such as `positive`")
@@ -55,7 +54,7 @@ class MeasurementColumns(ModalityConfig):
     )
 
     @model_validator(mode="after")
-    def _columns_and_percentiles(self) -> MeasurementColumns:
+    def _columns_and_percentiles(self) -> MeasurementConfig:
         check_named_once(self.names)
         if self.clip is not None and self.clip[0] >= self.clip[1]:
             raise ValueError("the lower percentile of `clip` must be below the upper one")
@@ -65,10 +64,6 @@ class MeasurementColumns(ModalityConfig):
     def names(self) -> list[str]:
         """Code, value, and text where it is read: the order of a raw value's cells."""
         return [self.code, self.value, *([] if self.text is None else [self.text])]
-
-
-class MeasurementConfig(MeasurementColumns):
-    kind: Literal["measurement"]
 
 
 @modalities.register(MeasurementConfig)
@@ -91,8 +86,7 @@ class MeasurementModality(Modality):
     can_generate = False
 
     def __init__(self, spec: MeasurementSpec) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         codes = {word: i + FIRST for i, word in enumerate(spec.codes)} | dict.fromkeys(spec.rare, RARE)
         texts = {word: i + FIRST for i, word in enumerate(spec.texts or ())}
         self._known = [(codes, NEVER), (texts, UNKNOWN)][: len(spec.columns) - 1]
@@ -122,12 +116,12 @@ class MeasurementModality(Modality):
         return self
 
     @classmethod
-    def reading(cls, config: MeasurementColumns) -> Reading:
+    def reading(cls, config: MeasurementConfig) -> Reading:
         code, value, *text = config.names
         return Reading(config.table, config.time, numbers=(value,), codes=(code, *text))
 
     @classmethod
-    def fit(cls, config: MeasurementColumns, stored: Stored) -> MeasurementSpec:
+    def fit(cls, config: MeasurementConfig, stored: Stored) -> MeasurementSpec:
         """Codes, texts and scales of the training split. Raises DataError where it has no event at all."""
         check_some_events(config.table, stored)
         return fit_measurements(stored, config.names, config.min_count, config.clip)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -14,20 +14,17 @@ from torch import Tensor, nn
 from mmseq.batch import NumericEvents, Timeline
 from mmseq.carry import latest, one_each, since
 from mmseq.modalities import (
-    Arrays,
-    Modality,
     ModalityConfig,
     NextEvent,
     Part,
     Spec,
     Stored,
-    cells_of,
     check_named_once,
     check_some_events,
     modalities,
 )
-from mmseq.modalities.cells import number_cell
 from mmseq.modalities.moments import percentiles, summary
+from mmseq.modalities.numbers import NumbersModality
 from mmseq.sources import Pivot, Reading
 from mmseq.state import State
 
@@ -44,9 +41,8 @@ class PivotConfig(BaseModel):
     value: str = Field(description="column with its number")
 
 
-class NumericColumns(ModalityConfig):
-    """What is read and fitted."""
-
+class NumericConfig(ModalityConfig):
+    kind: Literal["numeric"]
     columns: list[str] = Field(
         [], description="columns of numbers; with `pivot`, the codes to keep (empty: all)"
     )
@@ -57,24 +53,20 @@ class NumericColumns(ModalityConfig):
         max_length=2,
         description="training percentiles to clip at, inputs and next events alike; null: no clipping",
     )
+    fill: Literal["mean", "last", "decay"] = Field(
+        "last",
+        description="a missing value becomes the training mean, the last value (before any: the mean), or, "
+        "with `decay`, what has sunk from the last value to the mean, at a rate learned for each feature",
+    )
 
     @model_validator(mode="after")
-    def _something_to_read(self) -> NumericColumns:
+    def _something_to_read(self) -> NumericConfig:
         if not self.columns and self.pivot is None:
             raise ValueError("set `columns`, or `pivot` for a long table")
         check_named_once(self.columns)
         if self.clip is not None and self.clip[0] >= self.clip[1]:
             raise ValueError("the lower percentile of `clip` must be below the upper one")
         return self
-
-
-class NumericConfig(NumericColumns):
-    kind: Literal["numeric"]
-    fill: Literal["mean", "last", "decay"] = Field(
-        "last",
-        description="a missing value becomes the training mean, the last value (before any: the mean), or, "
-        "with `decay`, what has sunk from the last value to the mean, at a rate learned for each feature",
-    )
 
 
 class NumericSpec(Spec):
@@ -101,7 +93,7 @@ class NumericSpec(Spec):
 
 
 @modalities.register(NumericConfig)
-class NumericModality(Modality):
+class NumericModality(NumbersModality):
     """Normalises, clips and fills numbers, and tells how old each last value is.
 
     With `fill: decay` a missing value is γ · last + (1 - γ) · mean, γ = exp(-max(0, w · age + b)), with the
@@ -116,12 +108,9 @@ class NumericModality(Modality):
     """
 
     Spec = NumericSpec
-    gives = NumericEvents
-    default_encoder = "linear"
 
     def __init__(self, spec: NumericSpec, *, fill: Literal["mean", "last", "decay"]) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.fill = fill
         self.decays = fill == "decay" and not spec.static
         if self.decays:
@@ -154,12 +143,12 @@ class NumericModality(Modality):
     seen: Tensor
 
     @classmethod
-    def reading(cls, config: NumericColumns) -> Reading:
+    def reading(cls, config: NumericConfig) -> Reading:
         pivot = None if config.pivot is None else Pivot(config.pivot.code, config.pivot.value)
         return Reading(config.table, config.time, numbers=tuple(config.columns), pivot=pivot)
 
     @classmethod
-    def fit(cls, config: NumericColumns, stored: Stored) -> NumericSpec:
+    def fit(cls, config: NumericConfig, stored: Stored) -> NumericSpec:
         """Mean, spread and percentiles of the training split, in two passes.
 
         Raises:
@@ -174,18 +163,9 @@ class NumericModality(Modality):
             time_scale=stored.time_scale, static=config.static,
         )  # fmt: skip
 
-    def events(
-        self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]
-    ) -> NumericEvents:
-        values = arrays["values"]
-        observed = values == values  # not NaN
-        values = np.where(observed, values, 0)
-        return NumericEvents(step, torch.from_numpy(values), torch.from_numpy(observed))
-
-    def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
-        rows = [[number_cell(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
-        cells = np.array(rows, np.float64).reshape(len(values), len(self.spec.columns))
-        return self.events(step, {"values": cells}, ())
+    @property
+    def read(self) -> list[str]:
+        return list(self.spec.columns)
 
     def forward(
         self, events: NumericEvents, timeline: Timeline, state: State | None = None

@@ -27,16 +27,11 @@ from mmseq.ragged import Ragged
 from mmseq.sources import BadCell, Payload, Reading
 
 
-class TextColumn(ModalityConfig):
-    """What is read and fitted."""
-
+class TextConfig(ModalityConfig):
+    kind: Literal["text"]
     column: str = Field(description="the column of texts")
     tokens: TokensConfig = Field(WordsConfig(kind="words"), description="how texts are cut")
     longest: PositiveInt = Field(512, description="tokens of a text that are read, from its beginning")
-
-
-class TextConfig(TextColumn):
-    kind: Literal["text"]
 
 
 @dataclass(frozen=True)
@@ -99,20 +94,19 @@ class TextModality(PayloadModality):
     default_encoder = "bag"
 
     def __init__(self, spec: TextSpec) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.payload = TextPayload(spec.columns[0])
         self.tokens = build_tokens(spec.tokens)
         if (self.tokens.size, self.tokens.unknown) != (spec.size, spec.unknown):
             raise ValueError(f"{self.tokens.size} tokens are described; the facts tell of {spec.size}")
 
     @classmethod
-    def reading(cls, config: TextColumn) -> Reading:
+    def reading(cls, config: TextConfig) -> Reading:
         check_package(config.tokens)
         return Reading(config.table, config.time, payload=TextPayload(config.column))
 
     @classmethod
-    def fit(cls, config: TextColumn, stored: Stored) -> TextSpec:
+    def fit(cls, config: TextConfig, stored: Stored) -> TextSpec:
         """The vocabulary. Raises DataError where the training split has no event."""
         check_some_events(config.table, stored)
         spec = fit_tokens(config.tokens, (chunk["payload"] for chunk in stored.chunks()))

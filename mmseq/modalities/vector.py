@@ -23,16 +23,11 @@ from mmseq.sources import Payload, Reading
 Dtype = Literal["float16", "float32"]
 
 
-class VectorColumn(ModalityConfig):
-    """What is read."""
-
+class VectorConfig(ModalityConfig):
+    kind: Literal["vector"]
     column: str = Field(description="column of vectors: lists, JSON lists, or the bytes of .npy files")
     shape: list[PositiveInt] = Field(min_length=1, max_length=4, description="of each, such as [768]")
     dtype: Dtype = Field("float32", description="what the store keeps them in")
-
-
-class VectorConfig(VectorColumn):
-    kind: Literal["vector"]
 
 
 @dataclass(frozen=True)
@@ -90,8 +85,7 @@ class VectorModality(PayloadModality):
     default_encoder = "project"
 
     def __init__(self, spec: VectorSpec) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         shape = tuple(spec.shape)
         self.payload = VectorPayload(spec.columns[0], spec.dtype, shape)
         for name, values in (("mean", spec.mean), ("std", spec.std)):
@@ -101,12 +95,12 @@ class VectorModality(PayloadModality):
     std: Tensor
 
     @classmethod
-    def reading(cls, config: VectorColumn) -> Reading:
+    def reading(cls, config: VectorConfig) -> Reading:
         payload = VectorPayload(config.column, config.dtype, tuple(config.shape))
         return Reading(config.table, config.time, payload=payload)
 
     @classmethod
-    def fit(cls, config: VectorColumn, stored: Stored) -> VectorSpec:
+    def fit(cls, config: VectorConfig, stored: Stored) -> VectorSpec:
         """Mean and spread of each element. Raises DataError where the training split has no event."""
         check_some_events(config.table, stored)
         mean = sum(_flat(chunk["payload"]).sum(0) for chunk in stored.chunks()) / stored.n_events

@@ -18,9 +18,8 @@ from mmseq.sources.recordings import LARGEST, exact
 Begin = Literal["full", "silence"]
 
 
-class WaveformColumn(ModalityConfig):
-    """What is read, and how it is cut."""
-
+class WaveformConfig(ModalityConfig):
+    kind: Literal["waveform"]
     time: str | None = Field(
         None,
         description="column of when each recording begins; none: all begin at 0, one a sample or several",
@@ -50,7 +49,7 @@ class WaveformColumn(ModalityConfig):
         return False
 
     @model_validator(mode="after")
-    def _is_whole(self) -> WaveformColumn:
+    def _is_whole(self) -> WaveformConfig:
         for name in ("length", "hop"):
             seconds = getattr(self, name)
             if seconds is not None and (exact(seconds) * exact(self.rate)).denominator != 1:
@@ -66,10 +65,6 @@ class WaveformColumn(ModalityConfig):
                 f"given_rate: must be to `rate` as whole numbers up to {LARGEST:,}; {ratio} came; round it"
             )
         return self
-
-
-class WaveformConfig(WaveformColumn):
-    kind: Literal["waveform"]
 
 
 class WaveformSpec(Spec):
@@ -103,8 +98,7 @@ class WaveformModality(PayloadModality):
     example_options: ClassVar[dict[str, Any]] = {"rate": 8000.0, "length": 0.05, "hop": 0.025, "channels": 2}
 
     def __init__(self, spec: WaveformSpec) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.payload = Recordings(
             spec.columns[0], "float32", spec.shape, spec.rate, spec.array_rate, spec.first, spec.hop
         )
@@ -115,7 +109,7 @@ class WaveformModality(PayloadModality):
     std: Tensor
 
     @classmethod
-    def reading(cls, config: WaveformColumn) -> Reading:
+    def reading(cls, config: WaveformConfig) -> Reading:
         rate = exact(config.rate)
         size, hop = (int(exact(seconds) * rate) for seconds in (config.length, config.hop or config.length))
         first = hop if config.begin == "silence" else size
@@ -124,7 +118,7 @@ class WaveformModality(PayloadModality):
         return Reading(config.table, config.time, payload=payload)
 
     @classmethod
-    def fit(cls, config: WaveformColumn, stored: Stored) -> WaveformSpec:
+    def fit(cls, config: WaveformConfig, stored: Stored) -> WaveformSpec:
         """Mean and spread of each channel. Raises DataError where the training split has no window."""
         check_some_events(config.table, stored)
         payload = cls.reading(config).payload

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmseq.balancers import Balancer, Whole, balancers
-from mmseq.testing.compare import finite, gradients, require, require_close
+from mmseq.testing.compare import finite, gradients, require, require_close, saved
 from mmseq.testing.configs import built
 from mmseq.testing.contract import Case, Check, Contract, DoesNotApply
 
@@ -184,10 +183,8 @@ def _check_saving(build: Build) -> None:
     balancer, other = build(TASKS), build(TASKS)
     _need_memory(balancer)
     _see(balancer, range(7))
-    file = io.BytesIO()
-    torch.save(balancer.state_dict(), file)
-    file.seek(0)
-    other.load_state_dict(torch.load(file, weights_only=True))
+    loaded = saved(balancer.state_dict(), balancer)
+    other.load_state_dict(loaded)
     for one in (balancer, other):
         _see(one, range(7, 12))
     losses = [_run(one, LOSSES, LABELS)[0] for one in (balancer, other)]

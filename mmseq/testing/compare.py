@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,3 +74,15 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
 
 def finite(values: Mapping[str, Tensor]) -> bool:
     return all(bool(torch.isfinite(value).all()) for value in values.values())
+
+
+def saved(state: Any, where: object) -> Any:
+    """A state as another process loads it; raises AssertionError where it cannot be saved and loaded."""
+    file = io.BytesIO()
+    try:
+        torch.save(state, file)
+        file.seek(0)
+        return torch.load(file, weights_only=True)
+    except Exception as error:
+        came = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        require(False, where, "what is remembered can be saved and loaded", came, "keep it in plain tensors")

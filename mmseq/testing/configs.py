@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from mmseq.registry import ComponentConfig, Registry
+from mmseq.registry import ComponentConfig, Registry, own_fields
 from mmseq.testing.compare import require
 from mmseq.testing.contract import Case, Check, Contract, NoExample
 
@@ -47,6 +48,43 @@ def built(registry: Registry[Any], kind: str, options: Mapping[str, Any]) -> Any
 
 def config_case(registry: Registry[Any], config: ComponentConfig) -> Case[ConfigTrial]:
     return Case(CONTRACT, lambda: ConfigTrial(registry, config), "config")
+
+
+def require_read(
+    config: ComponentConfig, where: object, use: Callable[[Any], object], usual: Callable[[], ComponentConfig]
+) -> None:
+    """Requires that each field of a config is read: of this, or, where one rules out another, of the usual.
+
+    Args:
+        config: to build from.
+        where: the component.
+        use: reads what it needs of a config, in `reading`, `fit` and the constructor.
+        usual: makes the config without options.
+    """
+    read = _read(config, use)
+    if not read >= set(own_fields(type(config))):
+        with contextlib.suppress(Exception):  # it may need options, or the labels that were given
+            read |= _read(usual(), use)
+    unread = ", ".join(sorted(set(own_fields(type(config))) - read))
+    rule, remedy = (
+        "every field of its config is read",
+        "use it in `reading`, `fit` or the constructor, or drop it",
+    )
+    require(not unread, where, rule, f"nothing reads {unread}", remedy)
+
+
+def _read(config: ComponentConfig, use: Callable[[Any], object]) -> set[str]:
+    """Names that are read of a config."""
+    read: set[str] = set()
+    base: Any = type(config)
+
+    class Watched(base):
+        def __getattribute__(self, name: str) -> Any:
+            read.add(name)
+            return super().__getattribute__(name)
+
+    use(Watched.model_construct(**dict(config)))
+    return set(base.model_fields) if "model_dump" in read else read
 
 
 def _check_json(trial: ConfigTrial) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from mmseq.batch import Timeline
 from mmseq.cores import Core, cores
 from mmseq.state import State, flatten, map_state
 from mmseq.testing.build import chunks, random_timeline, take_samples, take_steps
-from mmseq.testing.compare import finite, gradients, require, require_close, require_same
+from mmseq.testing.compare import finite, gradients, require, require_close, require_same, saved
 from mmseq.testing.configs import built
 from mmseq.testing.contract import Case, Check, Contract, DoesNotApply
 from mmseq.testing.core_trial import CoreTrial
@@ -214,12 +213,10 @@ def _check_saving(trial: CoreTrial) -> None:
     other = copy.deepcopy(trial.core)
     first, second, *_ = chunks(trial.timeline, 5)
     _, state = trial.run(trial.inputs[first[1]], first[0])
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
+    loaded = saved(state, trial.core)
     expected, _ = trial.run(trial.inputs[second[1]], second[0], state)
     with torch.no_grad():
-        outputs, _ = other(trial.inputs[second[1]], second[0], torch.load(file, weights_only=True))
+        outputs, _ = other(trial.inputs[second[1]], second[0], loaded)
     rule = "a state that was saved goes on in another process as in this one, to the last bit"
     remedy = "keep memory in the state, not on the module, and let calls leave a state as it was"
     require(torch.equal(outputs, expected), trial.core, rule, "it did not", remedy)
@@ -235,8 +232,8 @@ CONTRACT: Contract[CoreTrial] = (
     Check("inputs", "leaves its inputs as they are", _check_inputs),
     Check("repeatable", "the same call gives the same numbers", _check_repeatable),
     Check("precision", "float32 stays float32, and agrees with float64 to 1e-3", _check_precision),
-    Check("empty", "no samples, or samples without steps, give (0, hidden) and zero gradients", _check_empty),
     Check("gradients", "every parameter gets a finite gradient, not zero for all steps", _check_gradients),
+    Check("empty", "no samples, or samples without steps, give (0, hidden) and zero gradients", _check_empty),
     Check("company", "a sample alone, in a batch or in another order gives the same", _check_company),
     Check("future", "outputs depend on no later step, to the last bit", _check_future),
     Check(

@@ -16,6 +16,7 @@ from torch import Tensor
 from mmseq.batch import Target
 from mmseq.heads import HeadConfig, Labels
 from mmseq.testing.compare import finite, gradients, require, require_close, require_same
+from mmseq.testing.configs import require_read
 from mmseq.testing.contract import Case, Check, Contract, DoesNotApply
 from mmseq.testing.head_examples import Example, example, example_config
 
@@ -97,6 +98,15 @@ def _check_facts(trial: HeadTrial) -> None:
     require(loaded == config, head, rule, f"{loaded} for {config}", remedy)
 
 
+def _check_options(trial: HeadTrial) -> None:
+    config, labels = trial.given.config, trial.given.labels
+
+    def use(config: HeadConfig) -> None:
+        example(config, labels).build(HIDDEN)
+
+    require_read(config, trial.head, use, lambda: example_config(config.kind))
+
+
 def _check_training_split(trial: HeadTrial) -> None:
     """What is fitted comes from the training split's labels, and stays as it is when others come."""
     head, labels = trial.head, trial.given.labels
@@ -136,7 +146,7 @@ def _check_inputs(trial: HeadTrial) -> None:
     hidden, target = trial.hidden.clone(), take(trial.target, slice(None))
     target = replace(target, value=target.value.clone())
     with torch.no_grad():
-        trial.head.loss(trial.head(trial.hidden), trial.target)
+        trial.head.loss(trial.predict(trial.hidden, trial.target), trial.target)
     good = torch.equal(hidden, trial.hidden) and torch.equal(target.value, trial.target.value)
     require(good, trial.head, "hidden and target are left as they are", "they changed", "work on a copy")
 
@@ -201,10 +211,13 @@ def _check_company(trial: HeadTrial) -> None:
     order = torch.arange(len(trial.target) - 1, -1, -1)
     with torch.no_grad():
         there = trial.head.loss(trial.predict(trial.hidden, trial.target), trial.target)
-        hidden, target = trial.part(order)
-        back = trial.head.loss(trial.predict(hidden, target), target)
+        back, alone = (
+            trial.head.loss(trial.predict(hidden, target), target)
+            for hidden, target in (trial.part(order), trial.part(slice(0, 5)))
+        )
     rule, remedy = "a label's loss depends on no other label", "compute it row by row"
     require_close(back[order], there, trial.head, rule, remedy)
+    require_close(alone, there[:5], trial.head, rule, remedy)
 
 
 def _check_gradients(trial: HeadTrial) -> None:
@@ -319,6 +332,7 @@ def _check_learning(trial: HeadTrial) -> None:
 
 CONTRACT: Contract[HeadTrial] = (
     Check("facts", "facts and config survive JSON", _check_facts),
+    Check("options", "every field of its config is read", _check_options),
     Check("parameters", "a query's parameters depend on its own hidden vector alone", _check_parameters),
     Check(
         "weights",
@@ -326,6 +340,7 @@ CONTRACT: Contract[HeadTrial] = (
         _check_weights,
     ),
     Check("inputs", "leaves hidden and target as they are", _check_inputs),
+    Check("gradients", "every parameter gets a finite gradient, not zero for all labels", _check_gradients),
     Check("repeatable", "the same call gives the same numbers", _check_repeatable),
     Check(
         "training split",
@@ -336,7 +351,6 @@ CONTRACT: Contract[HeadTrial] = (
         "sums", "losses, weights and gradients of parts add up to those of the whole: no means", _check_split
     ),
     Check("company", "a label's loss depends on no other label", _check_company),
-    Check("gradients", "every parameter gets a finite gradient, not zero for all labels", _check_gradients),
     Check("precision", "float32 stays float32, and its loss agrees with float64 to 1e-3", _check_precision),
     Check("empty", "no labels give a loss of 0 with zero gradients, and metrics of NaN", _check_empty),
     Check("unobserved", "a cell that is not observed changes nothing, whatever it holds", _check_unobserved),

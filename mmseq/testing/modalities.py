@@ -9,6 +9,7 @@ from mmseq.encoders import encoders
 from mmseq.modalities import ModalityConfig, modalities
 from mmseq.testing import modality_events, modality_fit, modality_memory, modality_next
 from mmseq.testing.compare import require
+from mmseq.testing.configs import require_read
 from mmseq.testing.contract import Case, Check, Contract
 from mmseq.testing.events import example_config
 from mmseq.testing.modality_trial import ModalityTrial
@@ -49,10 +50,21 @@ def _check_encoder(trial: ModalityTrial) -> None:
     require(good, trial.modality, rule, came, "set `gives` and `default_encoder` to what fits")
 
 
+def _check_options(trial: ModalityTrial) -> None:
+    config = trial.config
+    require_read(
+        config,
+        trial.modality,
+        lambda config: ModalityTrial(config, 0),
+        lambda: example_config(config.kind, static=config.static),
+    )
+
+
 CONTRACT: Contract[ModalityTrial] = (
     Check(
         "encoder", "its events are of the declared type, and its default encoder reads them", _check_encoder
     ),
+    Check("options", "every field of its config is read", _check_options),
     *modality_events.CHECKS,
     *modality_fit.CHECKS,
     *modality_memory.CHECKS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 
 from mmseq.state import State, flatten, map_state
 from mmseq.testing.build import take_samples
-from mmseq.testing.compare import require, require_close, require_same
+from mmseq.testing.compare import require, require_close, require_same, saved
 from mmseq.testing.contract import Check, Contract, DoesNotApply
 from mmseq.testing.events import take_events, take_events_at
 from mmseq.testing.modality_trial import ModalityTrial
@@ -95,13 +94,11 @@ def _check_saving(trial: ModalityTrial) -> None:
     first, second, *_ = trial.chunks(5)
     events, _ = take_events_at(trial.events, first[1])
     _, state = trial.run(events, first[0])
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
+    loaded = saved(state, trial.modality)
     events, _ = take_events_at(trial.events, second[1])
     expected, _ = trial.run(events, second[0], state)
     trial.modality = trial.build(trial.spec)
-    found, _ = trial.run(events, second[0], torch.load(file, weights_only=True))
+    found, _ = trial.run(events, second[0], loaded)
     rule = "a state that was saved goes on in another process as in this one, to the last bit"
     remedy = "keep memory in the state, as tensors, and let calls leave a state as it was"
     good = all(torch.equal(found[name], value) for name, value in expected.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from mmseq.batch import Timeline
 from mmseq.readouts import Readout, readouts
 from mmseq.state import State, flatten, map_state
 from mmseq.testing.build import LENGTHS, chunks, random_timeline, take_samples
-from mmseq.testing.compare import finite, gradients, require, require_close, require_same
+from mmseq.testing.compare import finite, gradients, require, require_close, require_same, saved
 from mmseq.testing.configs import built
 from mmseq.testing.contract import Case, Check, Contract
 
@@ -253,12 +252,10 @@ def _check_saving(trial: ReadoutTrial) -> None:
     other = copy.deepcopy(trial.readout)
     first, second, *_ = chunks(trial.timeline, 5)
     _, state = trial.run(trial.inputs[first[1]], first[0])
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
+    loaded = saved(state, trial.readout)
     expected, _ = trial.run(trial.inputs[second[1]], second[0], state)
     with torch.no_grad():
-        read, _ = other(trial.inputs[second[1]], second[0], torch.load(file, weights_only=True))
+        read, _ = other(trial.inputs[second[1]], second[0], loaded)
     rule = "a state that was saved goes on in another process as in this one, to the last bit"
     remedy = "keep memory in the state, not on the module, and let calls leave a state as it was"
     require(torch.equal(read, expected), trial.readout, rule, "it did not", remedy)

@@ -204,7 +204,27 @@ class ReturnsOther(GruCore):
         return y[:, :-1], after
 
 
+class RoundsInSingle(GruCore):
+    """As under autocast: bfloat16 between float32 and float32."""
+
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y.bfloat16().float() if y.dtype == torch.float32 else y, after
+
+
+class OwnTensor(Tensor):
+    """What only a process that knows the class can load."""
+
+
+class KeepsOwnTensors(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y, {name: x.as_subclass(OwnTensor) for name, x in after.items() if isinstance(x, Tensor)}
+
+
 FAULTS: list[tuple[type[Core], str]] = [
+    (RoundsInSingle, "precision: float32 agrees with float64 to 1e-3"),
+    (KeepsOwnTensors, "saving: what is remembered can be saved and loaded"),
     (KeepsPartOnModule, "chunks of|saving: a state that was saved"),
     (ReturnsOther, "shapes: outputs have shape"),
     (LeaksAcrossSamples, "a sample alone gives what it gives in a batch"),
@@ -215,7 +235,7 @@ FAULTS: list[tuple[type[Core], str]] = [
     (RemembersOnModule, "a state's rows can be taken and reordered"),
     (LooksAhead, "a sample alone"),
     (LooksOneStepAhead, "depend on no later step"),
-    (HasIdleParameter, "every trainable parameter gets a gradient.*idle has none"),
+    (HasIdleParameter, "gradients: every trainable parameter gets a gradient.*idle has none"),
     (HasVainParameter, "every parameter matters.*idle is zero"),
     (SkipsEmptyBatches, "samples without steps"),
     (DropsFromSharedStream, "the same call gives the same numbers"),

@@ -131,7 +131,7 @@ FAULTS: list[tuple[type[Encoder], str]] = [
     (RemembersLast, "the same call gives the same numbers"),
     (LooksAtNeighbour, "an event alone is encoded as it is among others"),
     (KnowsItsPlace, "does not depend on which step"),
-    (HasIdleParameter, "every trainable parameter gets a gradient.*idle has none"),
+    (HasIdleParameter, "gradients: every trainable parameter gets a gradient.*idle has none"),
     (HasVainParameter, "every parameter matters.*idle is zero"),
     (SkipsEmpty, r"no events give outputs \(0, width\), on the graph"),
     (AveragesObserved, "outputs are finite, also where all is missing"),

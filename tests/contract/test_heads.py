@@ -166,7 +166,29 @@ class KeepsSetInFacts(MultilabelHead):
         return cls.Spec(**super().fit(config, facts).model_dump())
 
 
+class HasVainParameter(HasIdleParameter):
+    def forward(self, hidden: Tensor) -> Tensor:
+        return super().forward(hidden) + 0 * self.idle.sum()
+
+
+class SharesLoss(MultilabelHead):
+    """The sum stays right, but what a label adds to it depends on the others."""
+
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
+        loss = super().loss(parameters, target)
+        seen = torch.ones_like(loss) if target.observed is None else target.observed
+        return loss + 0.1 * (loss - (loss * seen).sum() / seen.sum().clamp(min=1))
+
+
+class ForgetsOption(MultilabelHead):
+    def __init__(self, spec: MultilabelSpec, hidden: int) -> None:
+        super().__init__(spec, hidden)
+
+
 FAULTS: list[tuple[type[Head], str]] = [
+    (HasVainParameter, "gradients: every parameter matters for the loss; the gradient of idle is zero"),
+    (SharesLoss, "company: a label's loss depends on no other label"),
+    (ForgetsOption, "options: every field of its config is read; nothing reads .*focal_negative, margin"),
     (DropsHidden, "repeatable: |sums: "),
     (ReturnsDouble, "precision: float32 hidden and weights give float32 parameters"),
     (ReducesColumns, "weights: loss and weights have one shape"),
@@ -181,7 +203,7 @@ FAULTS: list[tuple[type[Head], str]] = [
     (LetsNanThrough, "not observed changes nothing"),
     (TrainsUnobserved, "without an observed cell no gradient flows"),
     (IgnoresLabelWeight, "half the weight counts half"),
-    (HasIdleParameter, "idle has none"),
+    (HasIdleParameter, "gradients: every trainable parameter gets a gradient.*idle has none"),
     (SkipsEmptyBatches, "every trainable parameter gets a gradient"),
     (LearnsNothing, "a head learns its own labels"),
     (ScoresBatchByBatch, "metrics over batches are those over all labels"),

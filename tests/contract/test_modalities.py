@@ -294,7 +294,66 @@ class KeepsTimesOnModule(NumericModality):
         return ready, {k: torch.full_like(v, torch.nan) if k == "time" else v for k, v in after.items()}
 
 
+class NamesOtherEncoder(NumericModality):
+    default_encoder = "embedding"
+
+
+class NumbersStepsAnew(NumericModality):
+    """As if every step had an event."""
+
+    def events(self, step: Tensor, arrays: Any, vocabularies: Any) -> NumericEvents:
+        return super().events(step.unique(return_inverse=True)[1], arrays, vocabularies)
+
+
+class AddsEventWhereNoneIs(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        if len(events):
+            return super().forward(events, timeline, state)
+        none = self.like.new_zeros(1, len(self.spec.columns))
+        return NumericEvents(torch.zeros(1, dtype=torch.int64), none, none.bool()), state or {}
+
+
+class GoesOnFittingLater(GoesOnFitting):
+    """Not of the first events that it sees, but of those that come after."""
+
+    n = 0
+
+    def events(self, step: Tensor, arrays: Any, vocabularies: Any) -> NumericEvents:
+        self.n += 1
+        if self.n > 1:
+            return super().events(step, arrays, vocabularies)
+        return NumericModality.events(self, step, arrays, vocabularies)
+
+
+class FitsWithoutEvents(NumericModality):
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> NumericSpec:
+        return super().fit(config, stored) if stored.n_events else FitsNothing.fit(config, stored)
+
+
+class OwnTensor(Tensor):
+    """What only a process that knows the class can load."""
+
+
+class KeepsOwnTensors(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        return ready, {k: v.as_subclass(OwnTensor) for k, v in after.items() if isinstance(v, Tensor)}
+
+
+class ForgetsOption(NumericModality):
+    def __init__(self, spec: NumericSpec) -> None:
+        super().__init__(spec, fill="last")
+
+
 FAULTS: list[tuple[str, type[Modality], str]] = [
+    ("numeric", NamesOtherEncoder, "encoder: its events are of the declared type, and its default encoder"),
+    ("numeric", NumbersStepsAnew, "events: events stand at the steps that were given"),
+    ("numeric", AddsEventWhereNoneIs, "empty: no events give no events"),
+    ("numeric", GoesOnFittingLater, "other splits: other values that it sees change nothing"),
+    ("numeric", FitsWithoutEvents, "nothing to fit: a training split without any event is a DataError"),
+    ("numeric", KeepsOwnTensors, "saving: what is remembered can be saved and loaded"),
+    ("numeric", ForgetsOption, "options: every field of its config is read; nothing reads fill"),
     ("numeric", DrawsNoise, "repeatable: the same call gives the same numbers"),
     ("numeric", GoesOnFitting, "other splits: other values that it sees change nothing|facts: "),
     ("numeric", KeepsTimesOnModule, "rows: |saving: "),

@@ -31,7 +31,7 @@ def test_contract_of_a_package(path: Path) -> None:
 
 
 OTHERS = [
-    ("hazard", {"times": [0.5, 2.0], "n_times": 3}),
+    ("hazard", {"bins": [0.5, 2.0]}),
     ("gps", {"lat": "latitude", "encoder": {"kind": "mlp"}}),
     ("fourier", {"n_frequencies": 3}),
 ]

@@ -149,7 +149,16 @@ class KeepsStateOnModule(LastReadout):
         return read, {name: torch.zeros_like(x) for name, x in after.items()}
 
 
+class CentersOverBatch(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        middle = hidden.sum(0) / max(len(hidden), 1)
+        return super().forward(hidden - middle, timeline, state, at)
+
+
 FAULTS: list[tuple[type[Readout], str]] = [
+    (CentersOverBatch, "company: a sample alone reads as it does in a batch"),
     (ReturnsDouble, "precision: float32 inputs give float32 reads"),
     (ReturnsOther, "shapes: reads have shape"),
     (DropsHidden, "repeatable: the same call gives the same numbers"),

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from mmseq.batch import Target, Timeline
-from mmseq.errors import DataError
 from mmseq.heads import Labels, heads
 from mmseq.modalities import modalities
 from mmseq.plugin import load_plugin
@@ -30,59 +29,47 @@ def ends_of(*rows: tuple[float, float]) -> Labels:
     return Labels(("duration", "event"), np.array(rows, np.float64), np.zeros(0, np.int32), task="t")
 
 
-def hazard(labels: Labels, **options: Any) -> Any:
-    config = heads.parse({"kind": "hazard", "table": "t", **options})
+def hazard(labels: Labels, bins: Any) -> Any:
+    options = {"kind": "hazard", "table": "t", "duration": "duration", "event": "event", "bins": bins}
+    config = heads.parse(options)
     return heads.build(config, heads.component_class("hazard").fit(config, labels), 2).double()
 
 
-def test_the_likelihood_is_that_of_the_intervals() -> None:
-    """An event in the second interval: it survived the first. Lost in the third: it survived two."""
-    head = hazard(ends_of((1, 1), (2, 1), (3, 1)), times=[1.0, 2.0, 3.0])
-    encoded = head.encode(ends_of((1.5, 1), (2.5, 0), (9, 1), (0.5, 0), (math.nan, 1)))
-    assert encoded.row.tolist() == [0, 1, 2]  # lost before the first end, or without a time, tells nothing
-    target = Target(torch.arange(3), torch.tensor(encoded.value), torch.tensor(encoded.observed))
+def test_the_likelihood_is_that_of_the_bins() -> None:
+    """An event in the second bin: it survived the first. Lost at the end of the second: it survived two."""
+    head = hazard(ends_of((1, 1), (2, 1), (3, 1)), [1.0, 2.0, 3.0])
+    encoded = head.encode(ends_of((1.5, 1), (2.0, 0), (9, 1)))
+    target = Target(torch.arange(3), torch.tensor(encoded.value))
     h = torch.tensor([0.2, 0.5, 0.6], dtype=torch.float64)
-    loss = head.loss_sum(h.logit().expand(3, 3), target)
+    parameters = head.link(h)
+    loss = head.loss_sum(parameters.expand(3, 3), target)
     left = (1 - h).cumprod(0)
     expected = -(left[0] * h[1]).log() - left[1].log() - left[2].log()
     assert float(loss) == pytest.approx(float(expected), rel=1e-12)
-    told = head.decode(h.logit()[None])
-    assert list(told) == ["1.0", "2.0", "3.0"]
-    np.testing.assert_allclose([told[name][0] for name in told], left.numpy(), rtol=1e-12)
+    told = head.decode(parameters[None])
+    shares = [float(told[name][0]) for name in ("s_1", "s_2", "s_3")]
+    assert shares == pytest.approx(left.tolist(), rel=1e-12)
+
+
+def test_a_unit_is_one_hazard_ratio_in_bins_of_any_width() -> None:
+    """One bin of two days, or two of one day: a unit more makes S a power of e of what it was."""
+    head = hazard(ends_of((1, 1), (2, 1), (3, 0)), [2.0, 3.0])
+    wide, higher = (head.cumulative(torch.full((1, 2), x))[0, 0] for x in (-1.0, 0.0))
+    assert float(higher / wide) == pytest.approx(math.e)
 
 
 def test_the_baseline_is_the_life_table() -> None:
-    """Of those who came to an interval, the share for whom the event came in it; one yes and no more."""
-    labels = ends_of((1, 1), (1, 1), (2, 1), (3, 0), (2, 0))
-    head = hazard(labels, times=[1.0, 2.0])
-    encoded = head.encode(labels)
-    told = head.baseline(Target(torch.arange(1), torch.zeros(1, 2))).sigmoid()[0].tolist()
-    assert encoded.observed.sum(0).tolist() == [5, 3]
-    assert told == pytest.approx([(2 + 1) / (5 + 2), (1 + 1) / (3 + 2)])
+    """(events + ½) / (at risk + 1) of each bin, as of the head that it derives from."""
+    head = hazard(ends_of((1, 1), (1, 1), (2, 1), (3, 0), (2, 0)), [1.0, 2.0])
+    cumulative = head.cumulative(head.baseline(Target(torch.arange(1), torch.zeros(1, 2))))[0]
+    assert (-(-cumulative).expm1()).tolist() == pytest.approx([(2 + 0.5) / (5 + 1), (1 + 0.5) / (3 + 1)])
 
 
-def test_ends_are_fitted_to_event_times() -> None:
-    rows = [(float(t), 1.0) for t in range(1, 101)] + [(1e6, 0.0)] * 50
-    head = hazard(ends_of(*rows), n_times=4)
-    assert [float(end) for end in head.spec.columns] == pytest.approx([25.75, 50.5, 75.25, 100])
-
-
-@pytest.mark.parametrize("row", [(-1.0, 1.0), (math.inf, 2.0), (2.0, 0.5)])
-def test_what_is_no_time_or_no_event_is_refused(row: tuple[float, float]) -> None:
-    with pytest.raises(DataError, match="needs times from 0 on, and 0 or 1 for events"):
-        hazard(ends_of((1.0, 1.0), row))
-
-
-def test_who_was_lost_within_an_interval_is_no_pair_with_its_events() -> None:
-    labels = ends_of((0.5, 1), (1.5, 1), (1.2, 0), (2.5, 0))
-    head = hazard(labels, times=[1.0, 2.0])
-    encoded = head.encode(labels)
-    target = Target(torch.arange(4), torch.tensor(encoded.value), torch.tensor(encoded.observed))
-    risks = torch.tensor([[2.0], [0.0], [1.0], [-1.0]], dtype=torch.float64).expand(4, 2)
-    metrics = head.metrics()
-    head.score(metrics, risks, target)
-    # Of (0, 1), (0, 2), (0, 3) and (1, 3) all are right; of (1, 2) nobody knows.
-    assert float(metrics["c_index"].compute()) == 1
+def test_rare_and_sure_events_lose_no_digits() -> None:
+    head = hazard(ends_of((1, 1), (2, 1)), [1.0])
+    surviving, failing = head.hazards(torch.tensor([[-25.0], [4.0]], dtype=torch.float64))
+    assert failing.tolist() == [[pytest.approx(25.0, rel=1e-9)], [pytest.approx(math.exp(-math.exp(4)))]]
+    assert surviving[1].item() == pytest.approx(math.exp(4))
 
 
 def track(fixes: list[tuple[float, float] | None], times: list[float]) -> torch.Tensor:

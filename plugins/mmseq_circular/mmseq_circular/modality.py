@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveFloat
-from torch import Tensor
 
 from mmseq.batch import NumericEvents, Timeline
-from mmseq.modalities import (
-    Arrays,
-    Modality,
-    ModalityConfig,
-    Spec,
-    Stored,
-    cells_of,
-    check_some_events,
-    modalities,
-)
-from mmseq.modalities.cells import number_cell
+from mmseq.modalities import ModalityConfig, Spec, Stored, check_some_events, modalities
+from mmseq.modalities.numbers import NumbersModality
 from mmseq.sources import Reading
 from mmseq.state import State
 from mmseq_circular.angles import angles
 
 
-class CircularColumns(ModalityConfig):
-    """What is read and fitted."""
-
+class CircularConfig(ModalityConfig):
+    kind: Literal["circular"]
     column: str = Field(description="the column of numbers")
     period: PositiveFloat = Field(360.0, description="after how much the numbers are the same again")
-
-
-class CircularConfig(CircularColumns):
-    kind: Literal["circular"]
 
 
 class CircularSpec(Spec):
@@ -44,14 +28,14 @@ class CircularSpec(Spec):
 
     Attributes:
         columns: the features of an event.
-        column: that is read.
+        read: the column that they are made of.
         period: of its numbers.
         cos, sin: their means.
         spread: the root of the mean variance of the two.
     """
 
     columns: list[str]
-    column: str
+    read: list[str]
     period: float
     cos: float
     sin: float
@@ -59,26 +43,20 @@ class CircularSpec(Spec):
 
 
 @modalities.register(CircularConfig)
-class CircularModality(Modality):
+class CircularModality(NumbersModality):
     """(cos θ - mean cos) / s and (sin θ - mean sin) / s, with θ = 2π x / period: 359° is beside 0°.
 
     A number that is missing gives zeros. It remembers nothing: fusion knows how old the last event is.
     """
 
     Spec = CircularSpec
-    gives = NumericEvents
-    default_encoder = "linear"
-
-    def __init__(self, spec: CircularSpec) -> None:
-        super().__init__()
-        self.spec = spec
 
     @classmethod
-    def reading(cls, config: CircularColumns) -> Reading:
+    def reading(cls, config: CircularConfig) -> Reading:
         return Reading(config.table, config.time, numbers=(config.column,))
 
     @classmethod
-    def fit(cls, config: CircularColumns, stored: Stored) -> CircularSpec:
+    def fit(cls, config: CircularConfig, stored: Stored) -> CircularSpec:
         check_some_events(config.table, stored)
         n, total = 0, np.zeros(2)
         for chunk in stored.chunks():
@@ -87,20 +65,8 @@ class CircularModality(Modality):
             n, total = n + len(angle), total + np.stack([np.cos(angle), np.sin(angle)]).sum(1)
         cos, sin = (total / max(n, 1)).tolist()
         spread = math.sqrt(max((1 - cos**2 - sin**2) / 2, 1e-6))
-        name, columns = config.column, [f"{config.column}_cos", f"{config.column}_sin"]
-        return CircularSpec(
-            columns=columns, column=name, period=config.period, cos=cos, sin=sin, spread=spread
-        )
-
-    def events(
-        self, step: Tensor, arrays: Arrays, vocabularies: tuple[tuple[str, ...], ...]
-    ) -> NumericEvents:
-        values = torch.from_numpy(arrays["values"])
-        return NumericEvents(step, values.nan_to_num(0.0), ~values.isnan())
-
-    def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
-        cells = [number_cell(cell) for value in values for cell in cells_of(value, [self.spec.column])]
-        return self.events(step, {"values": np.array(cells, np.float64).reshape(-1, 1)}, ())
+        columns, read = [f"{config.column}_cos", f"{config.column}_sin"], [config.column]
+        return CircularSpec(columns=columns, read=read, period=config.period, cos=cos, sin=sin, spread=spread)
 
     def forward(
         self, events: NumericEvents, timeline: Timeline, state: State | None = None

@@ -32,7 +32,7 @@ def test_contract_of_the_head(period: float) -> None:
 
 
 def test_the_likelihood_integrates_to_one() -> None:
-    head = VonMisesHead(VonMisesSpec(period=24.0, cos=0.0, sin=0.0), 1).double()
+    head = VonMisesHead(VonMisesSpec(columns=["hour"], start=[0.0, 0.0], period=24.0), 1).double()
     hours = torch.linspace(0, 24, 2001, dtype=torch.float64)[:-1, None]
     parameters = torch.tensor([[1.5, -2.0]], dtype=torch.float64).expand(len(hours), 2)
     density = (-head.loss(parameters, Target(torch.arange(len(hours)), hours))).exp()
@@ -41,7 +41,7 @@ def test_the_likelihood_integrates_to_one() -> None:
 
 def test_midnight_is_no_edge() -> None:
     config = modalities.parse({"kind": "circular", "table": "t", "column": "hour", "period": 24.0})
-    facts = {"columns": ["cos", "sin"], "column": "hour", "period": 24.0}
+    facts = {"columns": ["cos", "sin"], "read": ["hour"], "period": 24.0}
     modality = modalities.build(config, CircularSpec(**facts, cos=0.0, sin=0.0, spread=1.0))
     events = modality.parse(torch.tensor([0, 0]), [23.99, 0.01])
     before, after = modality(events, None)[0].values
