@@ -87,6 +87,7 @@ class Registry(Generic[Component]):
 
         def decorate(cls: Class) -> Class:
             self._check_free(kind, cls)
+            self._check_written(kind, cls)
             self._check_signature(kind, config_class, cls)
             self._classes[kind] = (config_class, cls)
             return cls
@@ -110,6 +111,19 @@ class Registry(Generic[Component]):
                 "rename one of them"
             )
 
+    def _check_written(self, kind: str, cls: type) -> None:
+        """What the family leaves to a component is written; a module would give None in its place."""
+        missing = [
+            name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)
+        ]
+        if missing:
+            own = [name for name, value in vars(cls).items() if inspect.isroutine(value)]
+            hint = did_you_mean(missing[0], own)
+            raise PluginError(
+                f"{self.family} {kind!r}: {cls.__name__} must write what its base class leaves to it; "
+                f"{', '.join(missing)} came from there{hint or '; write it'}"
+            )
+
     def _check_signature(self, kind: str, config_class: type[ComponentConfig], cls: type) -> None:
         parameters = inspect.signature(cls).parameters.values()
         facts = {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
@@ -120,11 +134,16 @@ class Registry(Generic[Component]):
                 f"{self.family} {kind!r}: {', '.join(overlap)} is both a config field and a run-time fact "
                 f"of {cls.__name__}; put options after `*` in its constructor"
             )
-        # One with a `fit` is given the whole config there: fields that only it reads are no options.
-        if options - fields or (fields - options and not hasattr(cls, "fit")):
+        if fields != options and not hasattr(cls, "fit"):
             raise PluginError(
                 f"{self.family} {kind!r}: the fields of {config_class.__name__} must be the keyword options "
                 f"of {cls.__name__}; came {_listed(fields)} and {_listed(options)}; make them the same"
+            )
+        # One with a `fit` is given the whole config there: what only it reads is no option.
+        if unknown := options - fields:
+            raise PluginError(
+                f"{self.family} {kind!r}: the keyword options of {cls.__name__} must be fields of "
+                f"{config_class.__name__}, {_listed(fields)}; came {_listed(unknown)}; add a field or drop it"
             )
 
     def kinds(self) -> list[str]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from mmseq.batch import Target
-from mmseq.errors import ConfigError
+from mmseq.errors import ConfigError, PluginError
 from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig
 from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers
 from mmseq.heads.metrics import Average
@@ -175,9 +175,20 @@ class Head(nn.Module):
     def score(
         self, metrics: Mapping[str, Metric], parameters: Float[Tensor, "label parameter"], target: Target
     ) -> None:
-        """Updates the metrics with observed labels; must take zero labels."""
+        """Updates the metrics with observed labels, here with `scores`; must take zero labels.
+
+        Raises:
+            PluginError: `scores` tells other names than `scored`.
+        """
         target = fill_unobserved(target)
-        for name, value in self.scores(parameters, target).items():
+        told = self.scores(parameters, target)
+        if told.keys() != set(self.scored):
+            scored, came = (", ".join(names) or "none" for names in (self.scored, told))
+            raise PluginError(
+                f"{type(self).__name__}: `scores` tells what `scored` names, {scored}; {came} came; make "
+                "them the same, or write `metrics` and `score`"
+            )
+        for name, value in told.items():
             seen = value if target.observed is None else value[target.observed]
             metrics[name].update(seen.reshape(-1, 1))
 

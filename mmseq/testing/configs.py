@@ -47,7 +47,7 @@ def built(registry: Registry[Any], kind: str, options: Mapping[str, Any]) -> Any
 
 
 def config_case(registry: Registry[Any], config: ComponentConfig) -> Case[ConfigTrial]:
-    return Case(CONTRACT, lambda: ConfigTrial(registry, config), "config")
+    return Case(CONTRACT, lambda: ConfigTrial(registry, config))
 
 
 def require_read(

@@ -41,7 +41,11 @@ def cases(kind: str, options: Mapping[str, Any], seed: int = 0) -> list[Case[Any
 
     def trial() -> EncoderTrial:
         torch.manual_seed(seed)
-        spec, events = example_events(encoders.component_class(kind).reads, seed)
+        cls = encoders.component_class(kind)
+        rule, remedy = "`reads` is the type of its events", "set it, to NumericEvents say"
+        reads = getattr(cls, "reads", None)
+        require(isinstance(reads, type), cls.__name__, rule, f"{reads!r} came", remedy)
+        spec, events = example_events(cls.reads, seed)
         encoder = encoders.build(built(encoders, kind, options), spec, WIDTH)
         return EncoderTrial(encoder, events, WIDTH, seed)
 

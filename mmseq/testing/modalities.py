@@ -64,9 +64,9 @@ CONTRACT: Contract[ModalityTrial] = (
     Check(
         "encoder", "its events are of the declared type, and its default encoder reads them", _check_encoder
     ),
-    Check("options", "every field of its config is read", _check_options),
     *modality_events.CHECKS,
     *modality_fit.CHECKS,
+    Check("options", "every field of its config is read", _check_options),
     *modality_memory.CHECKS,
     *modality_next.CHECKS,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
 
 from mmseq.errors import PluginError
 from mmseq.registry import ComponentConfig, Registry, did_you_mean
@@ -186,6 +188,56 @@ def test_fields_and_options_are_the_same(boxes: Registry[Any]) -> None:
     assert str(caught.value) == (
         "boxes 'tall': the fields of TallConfig must be the keyword options of Tall; "
         "came (height) and (heigth); make them the same"
+    )
+
+
+def test_what_is_fitted_takes_of_the_fields_what_it_needs(boxes: Registry[Any]) -> None:
+    """Its `fit` is given all of them; but an option that is no field is one that nobody could set."""
+
+    class TallConfig(BoxConfig):
+        kind: Literal["tall"]
+        height: int = 1
+        unit: str = "m"
+
+    class Fitted:
+        @classmethod
+        def fit(cls, config: Any, facts: Any) -> Any: ...
+
+    class Tall(Fitted):
+        def __init__(self, width: int, *, height: int) -> None:
+            self.size = width, height
+
+    class Misspelt(Fitted):
+        def __init__(self, width: int, *, heigth: int) -> None: ...
+
+    boxes.register(TallConfig)(Tall)
+    assert boxes.build(boxes.parse({"kind": "tall", "height": 3, "unit": "km"}), 2).size == (2, 3)
+    with pytest.raises(PluginError) as caught:
+        boxes._check_signature("tall", TallConfig, Misspelt)
+    assert str(caught.value) == (
+        "boxes 'tall': the keyword options of Misspelt must be fields of TallConfig, (height, unit); "
+        "came (heigth); add a field or drop it"
+    )
+
+
+def test_what_a_family_leaves_to_a_component_is_written(boxes: Registry[Any]) -> None:
+    """A module is built without its `forward`, which then gives None: told when it is registered."""
+
+    class TallConfig(BoxConfig):
+        kind: Literal["tall"]
+
+    class Box(nn.Module):
+        @abstractmethod
+        def forward(self, x: Any) -> Any: ...
+
+    class Tall(Box):
+        def forwards(self, x: Any) -> Any: ...
+
+    with pytest.raises(PluginError) as caught:
+        boxes.register(TallConfig)(Tall)
+    assert str(caught.value) == (
+        "boxes 'tall': Tall must write what its base class leaves to it; forward came from there; "
+        "did you mean 'forwards'?"
     )
 
 
