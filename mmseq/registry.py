@@ -213,7 +213,9 @@ class Registry(Generic[Component]):
     def build(self, config: ComponentConfig, *facts: Any, **named_facts: Any) -> Component:
         """The component that `config` describes, given what is only known at run time."""
         cls = self.component_class(config.kind)
-        options = {name: getattr(config, name) for name in _options(cls)}
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(cls).parameters.values())
+        names = own_fields(type(config)) if takes_all else _options(cls)
+        options = {name: getattr(config, name) for name in names}
         return cls(*facts, **named_facts, **options)
 
 
