@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
@@ -67,7 +67,7 @@ class NumericEvents(Events):
     values: Float[Tensor, "event feature"]
     observed: Bool[Tensor, "event feature"]
     age: Float[Tensor, "event feature"] | None = None
-    complete: bool = False
+    complete: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
