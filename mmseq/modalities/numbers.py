@@ -50,9 +50,9 @@ class NumbersModality(Modality):
     features: ClassVar[Sequence[str]] = ()
 
     @property
-    def read(self) -> list[str]:
+    def read(self) -> Sequence[str]:
         """The columns that hold a raw value."""
-        return list(self.spec.read)
+        return self.spec.read
 
     @classmethod
     def fit(cls, config: Any, stored: Stored) -> Any:
@@ -69,8 +69,11 @@ class NumbersModality(Modality):
     ) -> NumericEvents:
         values = arrays["values"]
         observed = values == values  # not NaN
-        values = np.where(observed, values, 0)
-        return NumericEvents(step, torch.from_numpy(values), torch.from_numpy(observed))
+        complete = bool(observed.all())
+        if not complete:
+            values = np.where(observed, values, 0)
+        told = torch.from_numpy(values), torch.from_numpy(observed)
+        return NumericEvents(step, *told, complete=complete)
 
     def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
         rows = [[number_cell(cell) for cell in cells_of(value, self.read)] for value in values]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -164,8 +164,8 @@ class NumericModality(NumbersModality):
         )  # fmt: skip
 
     @property
-    def read(self) -> list[str]:
-        return list(self.spec.columns)
+    def read(self) -> Sequence[str]:
+        return self.spec.columns
 
     def forward(
         self, events: NumericEvents, timeline: Timeline, state: State | None = None
@@ -174,7 +174,8 @@ class NumericModality(NumbersModality):
         values = self.normalise(events.values)
         alone = not timeline.continues and state is None
         live = timeline.is_one_step and not self.spec.static and one_each(events.step, timeline)
-        if (alone or live) and not self.decays and bool(observed.all()):  # as often: nothing to fill or learn
+        complete = events.complete and self.all_seen
+        if (alone or live) and complete and not self.decays:  # as often: nothing to fill or learn
             time = timeline.time[:, None].expand_as(values) if live else timeline.time
             after = {} if alone else {"value": values, "time": time}
             return NumericEvents(events.step, values, observed, torch.zeros_like(values)), after
