@@ -14,6 +14,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec, heads
+from mmseq.heads.certainty import PredictsRanges, Range
 from mmseq.heads.counts import (
     crps_poisson,
     deviance,
@@ -25,7 +26,7 @@ from mmseq.heads.counts import (
 from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import Average, Rmse
 from mmseq.heads.numbers import check_counts, soft_clamp
-from mmseq.heads.standardised import by_column, score_columns
+from mmseq.heads.standardised import by_column, by_name, score_columns
 from mmseq.random import Draws
 from mmseq.sources import Reading
 
@@ -57,7 +58,7 @@ class CountSpec(Spec):
 
 
 @heads.register(CountConfig)
-class CountHead(Head):
+class CountHead(PredictsRanges, Head):
     """Poisson or negative binomial (NB2) distribution of each column, with a log link.
 
     The mean is μ = rate · exp(16·tanh(η/16)). Poisson: −log p = μ − y·log μ + log y!. NB2 has the variance
@@ -130,12 +131,26 @@ class CountHead(Head):
         log_dispersion = self.log_dispersion(parameters)
         if log_dispersion is not None:
             told["dispersion"] = log_dispersion.exp()
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return {
-            ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
-            for c, name in enumerate(names)
-            for what, values in told.items()
-        }
+        return self.named(told)
+
+    def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
+        return by_name(self.spec.columns, columns)
+
+    @property
+    def tells_ranges(self) -> bool:
+        return False
+
+    def ranges(self, parameters: Float[Tensor, "query parameter"], coverage: float) -> Range:
+        """The mean, widened in proportion to the distribution's standard deviation, √(μ + αμ²)."""
+        mean, log_dispersion = self.log_mean(parameters).exp(), self.log_dispersion(parameters)
+        variance = mean if log_dispersion is None else mean + log_dispersion.exp() * mean.square()
+        return Range(mean, mean, variance.sqrt())
+
+    def transform_labels(self, value: Float[Tensor, "label column"]) -> Float64[Tensor, "label column"]:
+        return value.double()
+
+    def untransform(self, value: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
+        return value.clamp(min=0)
 
     def sample(
         self,

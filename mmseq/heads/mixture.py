@@ -14,6 +14,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Labels, heads
+from mmseq.heads.certainty import Range
 from mmseq.heads.gaussians import Gaussians, spread_out
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import Transform, inverse_soft_clamp, soft_clamp
@@ -115,6 +116,16 @@ class MixtureHead(StandardisedHead):
     def mean_of(self, distribution: Gaussians) -> Float64[Tensor, "query column"]:
         """The mean of y; infinity where it is beyond float64."""
         return distribution.mean_of_exp().sub(1) if self.transform else distribution.mean_of()
+
+    @property
+    def tells_ranges(self) -> bool:
+        return True
+
+    def ranges(self, parameters: Float[Tensor, "query parameter"], coverage: float) -> Range:
+        """Between the quantiles that leave as much below as above."""
+        distribution = self.distribution(parameters)
+        low, high = (distribution.quantile((1 + side * coverage) / 2) for side in (-1, 1))
+        return Range(low, high, torch.ones_like(low))
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         distribution = self.distribution(parameters)

@@ -15,6 +15,7 @@ from torchmetrics import Metric
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
 from mmseq.heads import ColumnsConfig, Labels, heads
+from mmseq.heads.certainty import Range
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import LossName, Transform, pointwise_loss, soft_clamp
 from mmseq.heads.scores import crps_gaussian
@@ -112,6 +113,19 @@ class RegressionHead(StandardisedHead):
         if self.is_gaussian:
             told["scale"] = self.gaussian(parameters)[1]
         return self.named(told)
+
+    @property
+    def tells_ranges(self) -> bool:
+        return self.is_gaussian
+
+    def ranges(self, parameters: Float[Tensor, "query parameter"], coverage: float) -> Range:
+        """The Gaussian's middle part; without one, the point, widened alike for all."""
+        if not self.is_gaussian:
+            point = self.transformed(parameters)
+            return Range(point, point, torch.ones_like(point))
+        mean, scale = self.gaussian(parameters)
+        wide = scale * torch.special.ndtri(scale.new_tensor((1 + coverage) / 2))
+        return Range(mean - wide, mean + wide, scale)
 
     def gaussian(
         self, parameters: Float[Tensor, "query parameter"]

@@ -14,6 +14,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Encoded, Head, Labels, Spec
+from mmseq.heads.certainty import PredictsRanges
 from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import R2, Average, Rmse
 from mmseq.heads.numbers import Transform, check_numbers, moments, standard
@@ -47,7 +48,7 @@ class StandardisedSpec(Spec):
     std: list[float]
 
 
-class StandardisedHead(Head):
+class StandardisedHead(PredictsRanges, Head):
     """Base of a head that learns z = (T(y) − mean) / std; what it reads and tells is y.
 
     T is the transform. A subclass builds its layers, and says what it predicts of z.
@@ -105,12 +106,7 @@ class StandardisedHead(Head):
 
     def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
         """Columns of a prediction table, by what is told of each label column; `""` is the number itself."""
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return {
-            ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
-            for c, name in enumerate(names)
-            for what, values in columns.items()
-        }
+        return by_name(self.spec.columns, columns)
 
     def error_metrics(self) -> dict[str, Metric]:
         """`mae` and `rmse` of each column, `r2`, and with a transform `r2` of T(y)."""
@@ -186,6 +182,17 @@ def error_names(columns: Sequence[str], transform: Transform | None) -> list[str
 def crps_name(transform: Transform | None) -> str:
     """What the CRPS is called: under a transform it is that of T(y)."""
     return f"crps_{transform}" if transform else "crps"
+
+
+def by_name(
+    names: Sequence[str], columns: Mapping[str, Float[Tensor, "query column"]]
+) -> dict[str, np.ndarray]:
+    """Columns of a prediction table, by what is told of each label column; one alone has no name there."""
+    return {
+        ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
+        for c, name in enumerate([""] if len(names) == 1 else names)
+        for what, values in columns.items()
+    }
 
 
 def suffixes(columns: Sequence[str]) -> list[str]:
