@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
@@ -61,6 +59,10 @@ class PredictsRanges:
     A head that also inherits from this is calibrated as numbers are: see `mmseq.calibration.ranges`.
     """
 
+    @abstractmethod
+    def numbers(self) -> list[str]:
+        """What each number is called in a prediction table; `""` is the task's own."""
+
     @property
     @abstractmethod
     def tells_ranges(self) -> bool:
@@ -77,7 +79,3 @@ class PredictsRanges:
     @abstractmethod
     def untransform(self, value: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
         """T(y) → y; beyond what y can be, the nearest that it can."""
-
-    @abstractmethod
-    def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
-        """Columns of a prediction table, by what is told of each label column."""

@@ -26,7 +26,7 @@ from mmseq.heads.counts import (
 from mmseq.heads.labels import encode_numbers
 from mmseq.heads.metrics import Average, Rmse
 from mmseq.heads.numbers import check_counts, soft_clamp
-from mmseq.heads.standardised import by_column, by_name, score_columns
+from mmseq.heads.standardised import by_column, by_name, score_columns, told_names
 from mmseq.random import Draws
 from mmseq.sources import Reading
 
@@ -131,10 +131,10 @@ class CountHead(PredictsRanges, Head):
         log_dispersion = self.log_dispersion(parameters)
         if log_dispersion is not None:
             told["dispersion"] = log_dispersion.exp()
-        return self.named(told)
+        return by_name(self.spec.columns, told)
 
-    def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
-        return by_name(self.spec.columns, columns)
+    def numbers(self) -> list[str]:
+        return told_names(self.spec.columns)
 
     @property
     def tells_ranges(self) -> bool:
@@ -168,8 +168,7 @@ class CountHead(PredictsRanges, Head):
         drawn = draw_poisson(rate, draws.uniform(self.n_columns))
         middle = mode(log_mean, log_dispersion)
         drawn = (middle + temperature * (drawn - middle)).round().long()
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return dict(zip(names, drawn.T.tolist(), strict=True))
+        return dict(zip(self.numbers(), drawn.T.tolist(), strict=True))
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """The mean, and the dispersion, of the training split."""

@@ -146,8 +146,7 @@ class MixtureHead(StandardisedHead):
         """
         distribution = self.distribution(parameters)
         drawn = self.untransform(distribution.draw(draws, temperature=temperature))
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return dict(zip(names, drawn.T.tolist(), strict=True))
+        return dict(zip(self.numbers(), drawn.T.tolist(), strict=True))
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """A Gaussian of each part of the training split's sorted labels; the mean is exact."""

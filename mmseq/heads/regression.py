@@ -155,8 +155,7 @@ class RegressionHead(StandardisedHead):
         mean, scale = self.gaussian(parameters)
         noise = torch.special.ndtri(draws.uniform(mean.shape[1]))
         drawn = self.untransform(mean + temperature * scale * noise)
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return dict(zip(names, drawn.T.tolist(), strict=True))
+        return dict(zip(self.numbers(), drawn.T.tolist(), strict=True))
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """The mean of the training split, or the last value where there is one; its scale is the std."""

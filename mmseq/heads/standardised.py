@@ -108,6 +108,9 @@ class StandardisedHead(PredictsRanges, Head):
         """Columns of a prediction table, by what is told of each label column; `""` is the number itself."""
         return by_name(self.spec.columns, columns)
 
+    def numbers(self) -> list[str]:
+        return told_names(self.spec.columns)
+
     def error_metrics(self) -> dict[str, Metric]:
         """`mae` and `rmse` of each column, `r2`, and with a transform `r2` of T(y)."""
         origin = np.expm1(self.spec.mean).tolist() if self.transform else self.spec.mean
@@ -184,13 +187,18 @@ def crps_name(transform: Transform | None) -> str:
     return f"crps_{transform}" if transform else "crps"
 
 
+def told_names(columns: Sequence[str]) -> list[str]:
+    """What each is called in a prediction table: one alone has no name there."""
+    return [""] if len(columns) == 1 else list(columns)
+
+
 def by_name(
     names: Sequence[str], columns: Mapping[str, Float[Tensor, "query column"]]
 ) -> dict[str, np.ndarray]:
-    """Columns of a prediction table, by what is told of each label column; one alone has no name there."""
+    """Columns of a prediction table, by what is told of each label column."""
     return {
         ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
-        for c, name in enumerate([""] if len(names) == 1 else names)
+        for c, name in enumerate(told_names(names))
         for what, values in columns.items()
     }
 
