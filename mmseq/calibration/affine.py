@@ -15,7 +15,6 @@ from mmseq.heads import Spec
 Method = Literal["temperature", "vector"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-_PRECISION = 0.1
 _STEPS = 200
 
 
@@ -56,8 +55,9 @@ def fit_affine(
     Source: Guo et al. 2017, "On calibration of modern neural networks" (arXiv 1706.04599), section 4.2; Platt
     1999, "Probabilistic outputs for support vector machines".
 
-    ½·0.1·(Σ log² scale + Σ bias²) is added to the sum. It weighs less than a label, and keeps the map finite
-    where labels can be told apart without an error, or a class has none.
+    ½·(Σ log² scale + Σ bias²) is added to the sum, as if each came from a standard normal distribution. That
+    keeps the map finite where labels can be told apart without an error, or a class has none, and little
+    where labels are few.
 
     Args:
         log_p: of each class, finite.
@@ -78,13 +78,13 @@ def _least(log_p: Tensor, truth: Tensor, n_scales: int, n_biases: int) -> Float6
     """Logarithms of scales, and biases, of least cost, from those that change nothing."""
     free = torch.zeros(n_scales + n_biases, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(
-        [free], max_iter=_STEPS, tolerance_grad=1e-9, tolerance_change=1e-13, line_search_fn="strong_wolfe"
+        [free], max_iter=_STEPS, tolerance_grad=1e-7, tolerance_change=1e-10, line_search_fn="strong_wolfe"
     )
 
     def cost() -> Tensor:
         optimizer.zero_grad()
         logits = log_p * free[:n_scales].exp() + (free[n_scales:] if n_biases else 0)
-        loss = F.cross_entropy(logits, truth, reduction="sum") + _PRECISION / 2 * free.square().sum()
+        loss = F.cross_entropy(logits, truth, reduction="sum") + free.square().sum() / 2
         loss = loss / max(len(truth), 1)
         loss.backward()
         return loss

@@ -15,7 +15,7 @@ from mmseq.calibration.affine import Affine, Method, fit_affine
 from mmseq.calibration.conformal import threshold
 from mmseq.calibration.evidence import Change, Choice, Evidence, Measures, crossed_thresholds, others
 from mmseq.calibration.measures import by_unit, calibration_error, likeliest, negative_log_likelihood
-from mmseq.calibration.task import Column, Task, join
+from mmseq.calibration.task import Column, Labels, Task, join
 from mmseq.heads.certainty import PredictsClasses
 
 
@@ -84,7 +84,7 @@ class ClassTask(Task):
 
 
 @dataclass(frozen=True)
-class ClassLabels:
+class ClassLabels(Labels):
     """The observed labels of one column, and what was said of them.
 
     Attributes:

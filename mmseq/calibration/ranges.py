@@ -15,7 +15,7 @@ from torch import Tensor
 from mmseq.calibration.conformal import threshold
 from mmseq.calibration.evidence import Change, Choice, Evidence, Measures, crossed_thresholds
 from mmseq.calibration.measures import by_unit
-from mmseq.calibration.task import Column, Task, join
+from mmseq.calibration.task import Column, Labels, Task, join
 from mmseq.heads.certainty import PredictsRanges, Range
 
 Ends = tuple[Float64[Tensor, "..."], Float64[Tensor, "..."]]
@@ -83,7 +83,7 @@ class RangeTask(Task):
 
 
 @dataclass(frozen=True)
-class RangeLabels:
+class RangeLabels(Labels):
     """The observed labels of one column, and what was said of them.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -31,12 +31,14 @@ class Column(Spec):
         """Whether it leaves predictions as they are."""
 
 
-class Labels(Protocol):
+class Labels:
     """The observed labels of one column, with what was said of them."""
 
+    @abstractmethod
     def fit(self, choice: Choice) -> tuple[Any, Measures]:
         """A column, and what parts of the labels say of one that is fitted to the other parts."""
 
+    @abstractmethod
     def judge(self, column: Any, choice: Choice) -> Measures:
         """What labels that were not fitted say of a column."""
 

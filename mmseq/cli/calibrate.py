@@ -57,7 +57,8 @@ def command(
     one_process("calibrate")
     opened, shown = Run(run, plugins=plugin), None if report is None else report.value
     found = calibrate(opened, split.value, coverage=coverage, method=method.value, by=by.value, report=shown)
-    Console().print(calibration_table(found, shown or f"parts of the {split.value}", by.value, coverage))
+    Console().print(calibration_table(found, shown or f"parts of the {split.value}", by.value))
+    print(f"a coverage of {coverage:g} was asked for; in it, each {by.value} counts as one")
     for name, row in found.items():
         if row["remark"]:
             print(f"{name}: {row['remark']}")

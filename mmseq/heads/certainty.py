@@ -43,14 +43,14 @@ class Range:
     """Where numbers are expected, on the scale that a head learns them.
 
     Attributes:
-        low: of each query and column.
+        low: of each query, and column where there are several.
         high: not below `low`; the same where only a point is told.
         unit: above 0; by how much of it a range is widened where it is too narrow.
     """
 
-    low: Float64[Tensor, "query column"]
-    high: Float64[Tensor, "query column"]
-    unit: Float64[Tensor, "query column"]
+    low: Float64[Tensor, "query *column"]
+    high: Float64[Tensor, "query *column"]
+    unit: Float64[Tensor, "query *column"]
 
 
 class PredictsRanges:

@@ -78,14 +78,13 @@ def difference_table(report: dict[str, Any], split: str, run: str, other: str) -
     return table
 
 
-def calibration_table(report: dict[str, Any], split: str, unit: str, coverage: float) -> Table:
+def calibration_table(report: dict[str, Any], split: str, unit: str) -> Table:
     """Each task's measures of how sure it is, before calibration and after."""
     table = _table(f"{split} split", "task", "labels", f"{unit}s", "measure", "before", "after")
     for task, row in report.items():
         for i, (measure, change) in enumerate(row["measures"].items()):
             counts = (task, str(row["labels"]), str(row["units"])) if i == 0 else ("", "", "")
             table.add_row(*counts, measure, *map(_number, change))
-    table.caption = f"a coverage of {coverage:g} was asked for; in it, each {unit} counts as one"
     return table
 
 
