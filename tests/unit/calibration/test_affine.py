@@ -21,10 +21,10 @@ def drawn(n: int, scale: list[float], bias: list[float], seed: int = 0) -> tuple
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 @pytest.mark.parametrize("n_classes", [2, 6])
 def test_temperature_is_found(temperature: float, n_classes: int) -> None:
-    log_p, truth = drawn(20_000, [1 / temperature], [0.0] * n_classes)
+    log_p, truth = drawn(6_000, [1 / temperature], [0.0] * n_classes)
     found = fit_affine(log_p, truth, "temperature")
     assert len(found.scale) == 1 and found.bias == [0.0]
-    assert 1 / found.scale[0] == pytest.approx(temperature, rel=0.05)
+    assert 1 / found.scale[0] == pytest.approx(temperature, rel=0.08)
 
 
 def test_vector_is_found() -> None:
