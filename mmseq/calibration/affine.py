@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from jaxtyping import Float64, Int64
 from pydantic import FiniteFloat
@@ -12,8 +10,7 @@ from torch.nn import functional as F
 
 from mmseq.heads import Spec
 
-Method = Literal["temperature", "vector"]
-METHODS: tuple[Method, ...] = get_args(Method)
+METHODS = ("temperature", "vector")
 
 _STEPS = 200
 
@@ -43,9 +40,7 @@ class Affine(Spec):
         return len(self.scale) in known and len(self.bias) in known and min(self.scale) > 0
 
 
-def fit_affine(
-    log_p: Float64[Tensor, "label class"], truth: Int64[Tensor, "label"], method: Method
-) -> Affine:
+def fit_affine(log_p: Float64[Tensor, "label class"], truth: Int64[Tensor, "label"], method: str) -> Affine:
     """The map with the least Σ −log p of the true classes.
 
     `temperature` T has the one scale 1/T, and no bias: it keeps the order of the classes. `vector` has a

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Int64
 from pydantic import FiniteFloat
 from torch import Tensor
 
-from mmseq.calibration.affine import Affine, Method, fit_affine
+from mmseq.calibration.affine import Affine, fit_affine
 from mmseq.calibration.conformal import threshold
 from mmseq.calibration.evidence import Change, Choice, Evidence, Measures, crossed_thresholds, others
 from mmseq.calibration.measures import by_unit, calibration_error, likeliest, negative_log_likelihood
@@ -115,7 +115,7 @@ class ClassLabels(Labels):
         bounds = None if column.bound is None else np.full(len(self.unit), column.bound)
         return self.measures(column.affine(self.log_p), bounds, choice.coverage)
 
-    def crossed_log_p(self, method: Method) -> Float64[Tensor, "label class"]:
+    def crossed_log_p(self, method: str) -> Float64[Tensor, "label class"]:
         """Each label's by a map that was fitted to the other parts: what a new one would get."""
         found = self.log_p.clone()
         for here, there in others(self.fold):

@@ -12,11 +12,12 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from mmseq.batch import Target
-from mmseq.calibration.affine import METHODS, Method
+from mmseq.calibration.affine import METHODS
 from mmseq.calibration.conformal import least_units, threshold
 from mmseq.errors import ConfigError
 
 N_FOLDS = 5
+UNITS = ("sample", "group")
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,22 @@ class Choice:
     Attributes:
         coverage: share of labels that sets and intervals are to hold.
         method: how probabilities of classes are set right.
-        unit: what counts as one, in words.
+        unit: what counts as one in coverage, and stays together: a sample, or a group.
 
     Raises:
         ConfigError: a value is none of those allowed.
     """
 
     coverage: float = 0.9
-    method: Method = "temperature"
+    method: str = "temperature"
     unit: str = "sample"
 
     def __post_init__(self) -> None:
         if not 0 < self.coverage < 1:
             raise ConfigError(f"calibrate: coverage must be above 0 and below 1; {self.coverage:g} came")
-        if self.method not in METHODS:
-            raise ConfigError(f"calibrate: method must be one of {', '.join(METHODS)}; {self.method!r} came")
+        for name, value, known in (("method", self.method, METHODS), ("by", self.unit, UNITS)):
+            if value not in known:
+                raise ConfigError(f"calibrate: {name} must be one of {', '.join(known)}; {value!r} came")
 
     def lack(self, unit: Int64[np.ndarray, "label"]) -> str:
         """Why labels of these units are too few for sets or intervals; empty where they are not."""

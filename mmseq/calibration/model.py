@@ -10,7 +10,6 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from mmseq.bundle import dump_json
-from mmseq.calibration.affine import Method
 from mmseq.calibration.classes import ClassTask
 from mmseq.calibration.evidence import Choice, Evidence, Measures
 from mmseq.calibration.ranges import RangeTask
@@ -60,8 +59,8 @@ class Calibration(Spec):
     model: str
     split: str
     coverage: float = Field(gt=0, lt=1)
-    method: Method
-    unit: str
+    method: Literal["temperature", "vector"]
+    unit: Literal["sample", "group"]
     tasks: dict[str, Fitted]
 
     @classmethod

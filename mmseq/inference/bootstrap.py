@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 REPEATS = 1_000
 Interval = tuple[float, float]
-Unit = Literal["sample", "group"]
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,12 @@ class Collected:
     tasks: dict[str, Answers]
 
 
-def collect(run: Run, split: str, data: Any = None, by: Unit | None = None) -> Collected:
+def collect(run: Run, split: str, data: Any = None, by: str | None = None) -> Collected:
     """What a run's model says on a split.
 
     Args:
         run, split, data: see `evaluate`.
-        by: what its answers are sorted by; None: groups where there are any, else samples.
+        by: what its answers are sorted by, `sample` or `group`; None: groups if there are any, else samples.
 
     Raises:
         ConfigError: the split has no sample, or the data have no groups to sort by.
@@ -94,7 +93,7 @@ def collect(run: Run, split: str, data: Any = None, by: Unit | None = None) -> C
     return Collected(units, {task: _joined(heads[task], own, len(units)) for task, own in parts.items()})
 
 
-def _unit_of(store: Store, by: Unit | None) -> Shaped[np.ndarray, "sample"]:
+def _unit_of(store: Store, by: str | None) -> Shaped[np.ndarray, "sample"]:
     if by == "group" and store.groups is None:
         raise ConfigError("group: the data have none, data.source.group names no column; go by sample")
     if by == "sample" or store.groups is None:

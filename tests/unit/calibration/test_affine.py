@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmseq.calibration.affine import Affine, Method, fit_affine
+from mmseq.calibration.affine import Affine, fit_affine
 from mmseq.calibration.measures import negative_log_likelihood
 
 
@@ -43,7 +43,7 @@ def test_of_two_classes_it_is_platt_scaling() -> None:
 
 
 @pytest.mark.parametrize("method", ["temperature", "vector"])
-def test_it_is_the_least_of_its_neighbours(method: Method) -> None:
+def test_it_is_the_least_of_its_neighbours(method: str) -> None:
     """Cost by hand: Σ −log p + ½(Σ log² scale + Σ bias²). Caught: the mean for the sum; no prior."""
     log_p, truth = drawn(60, [1.4], [0.5, 0.0, -0.5])
     found = fit_affine(log_p, truth, method)
@@ -72,7 +72,7 @@ def test_temperature_keeps_the_order_of_classes() -> None:
 
 
 @pytest.mark.parametrize("method", ["temperature", "vector"])
-def test_without_an_error_it_stays_finite(method: Method) -> None:
+def test_without_an_error_it_stays_finite(method: str) -> None:
     """All right, one class never seen; or no label at all, which changes nothing."""
     log_p = torch.eye(4, dtype=torch.float64)[[0, 1, 2, 0, 1, 2]].mul(3).log_softmax(1)
     found = fit_affine(log_p, log_p.argmax(1), method)

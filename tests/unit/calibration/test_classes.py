@@ -36,7 +36,7 @@ def test_coverage_over_repeats(told: Told, monkeypatch: pytest.MonkeyPatch) -> N
     """200 times fitted on 59 labels, scale and threshold; 50 new ones: as many in their sets as should be.
 
     Coverage given the threshold is Beta(54, 6), whose variance, 0.9·0.1/61, adds to that of 50 labels.
-    Caught: thresholds of probabilities that were not calibrated, 0.94; the 52nd score taken for the 54th, 0.86.
+    Caught: thresholds of probabilities that were not calibrated, 0.94; the 52nd score for the 54th, 0.86.
     """
     monkeypatch.setattr("mmseq.calibration.evidence.N_FOLDS", 2)  # fewer fits; five are covered below
     shares, literal = [], 0

@@ -49,8 +49,8 @@ def drawn(head: Any, n: int, seed: int) -> tuple[Tensor, Tensor]:
 def test_coverage_over_repeats(kind: str, told: Told) -> None:
     """200 times fitted on 59 labels; 50 new ones: as many in their intervals as should be.
 
-    Caught: absolute values in the place of max(l − y, y − h), 0.98 of a Gaussian; the 52nd score taken for the
-    54th, 0.87.
+    Caught: absolute values in the place of max(l − y, y − h), 0.98 of a Gaussian; the 52nd score taken for
+    the 54th, 0.87.
     """
     head, shares, literal = HEADS[kind], [], 0
     for repeat in range(REPEATS):
