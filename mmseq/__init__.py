@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmseq.config.load import load_config as load_config
     from mmseq.data import prepare as prepare
     from mmseq.errors import MmseqError as MmseqError
+    from mmseq.inference.calibrate import calibrate as calibrate
     from mmseq.inference.evaluate import evaluate as evaluate
     from mmseq.inference.generate import generate as generate
     from mmseq.inference.predict import predict as predict
@@ -29,6 +30,7 @@ _HOME = {
     "Model": "mmseq.model",
     "Run": "mmseq.run",
     "Stream": "mmseq.streaming.stream",
+    "calibrate": "mmseq.inference.calibrate",
     "evaluate": "mmseq.inference.evaluate",
     "generate": "mmseq.inference.generate",
     "load_config": "mmseq.config.load",
@@ -44,6 +46,7 @@ __all__ = [
     "Model",
     "Run",
     "Stream",
+    "calibrate",
     "evaluate",
     "generate",
     "load_config",

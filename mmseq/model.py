@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmseq.batch import Batch, CategoryEvents, Events, Timeline
 from mmseq.batch.candidates import Candidates
 from mmseq.bundle import dump_json, read_folder, write_folder
+from mmseq.calibration.model import CALIBRATION, Calibration
 from mmseq.carry import align, align_static, changes, clock, go_on, hide
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
@@ -61,6 +62,7 @@ class Model(nn.Module):
         super().__init__()
         self.register_buffer("like", torch.empty(0), persistent=False)
         self.experiment, self.facts = experiment, facts
+        self.calibration: Calibration | None = None
         names = list(experiment.modalities)
         self.static = {name for name, config in experiment.modalities.items() if config.static}
         self.by_step = {task for task, config in experiment.tasks.items() if config.by_step}
@@ -89,16 +91,15 @@ class Model(nn.Module):
         return heads.build(config, self.facts.tasks[task], *widths)
 
     def save(self, folder: Path) -> None:
-        """Writes the bundle: weights, facts, config, digests; nothing that could run."""
-        write_folder(
-            folder,
-            {
-                WEIGHTS: dump_tensors(self.state_dict()),
-                "config.json": dump_json(self.experiment.model_dump(mode="json")),
-                "facts.json": dump_json(self.facts.to_json()),
-            },
-            SCHEMA,
-        )
+        """Writes the bundle: weights, facts, config, calibration, digests; nothing that could run."""
+        files = {
+            WEIGHTS: dump_tensors(self.state_dict()),
+            "config.json": dump_json(self.experiment.model_dump(mode="json")),
+            "facts.json": dump_json(self.facts.to_json()),
+        }
+        if self.calibration is not None:
+            files[CALIBRATION] = self.calibration.dump()
+        write_folder(folder, files, SCHEMA)
 
     def digest(self) -> str:
         """The sha256 of its weights and facts, which tells models apart."""
@@ -124,6 +125,8 @@ class Model(nn.Module):
             model.to(next(iter(weights.values())).dtype)
             model.load_state_dict(weights)
             model.eval().try_out()
+            if CALIBRATION in files:
+                model.calibration = Calibration.parse(files.json(CALIBRATION), Path(folder) / CALIBRATION)
         except MmseqError:
             raise
         except Exception as error:  # whatever they make a component raise, they do not fit it
@@ -134,16 +137,17 @@ class Model(nn.Module):
             ) from error
         return model
 
-    def predict(self, samples: Any, *, every_step: bool = False) -> Any:
+    def predict(self, samples: Any, *, every_step: bool = False, calibrated: bool = False) -> Any:
         """Predictions for raw samples, as a pyarrow Table: one row a sample, or one a step.
 
         Args:
             samples: tables by name, as `train` takes them in memory, or a folder as the source's root.
             every_step: predict as of each step, knowing nothing later.
+            calibrated: with probabilities, sets and intervals of the calibration; see `mmseq.calibrate`.
         """
         from mmseq.inference.predict import predict
 
-        predictions = predict(self, samples, every_step=every_step)
+        predictions = predict(self, samples, every_step=every_step, calibrated=calibrated)
         predictions.warn()
         return predictions.table
 

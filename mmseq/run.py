@@ -97,6 +97,11 @@ class Run:
         """The ids of each split, as training divided them."""
         return self.path / "splits.json"
 
+    @property
+    def bundle(self) -> Path:
+        """The folder of the model that was trained."""
+        return self.path / "model"
+
     def model(self) -> Model:
         """The model that was trained, as of its best epoch."""
         from mmseq.model import Model
@@ -104,12 +109,12 @@ class Run:
 
         for plugin in self.plugins:
             load_plugin(Path(plugin))
-        if not (self.path / "model").is_dir():
+        if not self.bundle.is_dir():
             raise ConfigError(
                 f"{self.path}: has no model yet: training did not end; "
                 f"go on with `{self.command('train --resume')}`"
             )
-        return Model.load(self.path / "model")
+        return Model.load(self.bundle)
 
     def log(self, line: str) -> None:
         """Adds a line to log.txt."""

@@ -20,6 +20,12 @@ def command(
     every_step: Annotated[
         bool, typer.Option("--every-step", help="A row for each step, knowing nothing later.")
     ] = False,
+    calibrated: Annotated[
+        bool,
+        typer.Option(
+            "--calibrated", help="Probabilities, sets and intervals of the calibration; see `calibrate`."
+        ),
+    ] = False,
     plugin: Plugin = [],  # noqa: B006 – typer reads the default, nobody changes it
 ) -> None:
     """Predict every task for each sample of some raw data; labels need not be there.
@@ -31,7 +37,7 @@ def command(
 
     check_ending(output)
     model = open_model(run, plugin)
-    predictions = predict(model, input, every_step=every_step)
+    predictions = predict(model, input, every_step=every_step, calibrated=calibrated)
     if not leads():
         return
     write_table(predictions.table, output)

@@ -17,7 +17,7 @@ from torchmetrics import Metric
 from mmseq.batch import Target
 from mmseq.errors import ConfigError, PluginError
 from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig
-from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers
+from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers, told_names
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import check_numbers
 from mmseq.random import Draws
@@ -150,10 +150,9 @@ class Head(nn.Module):
 
     def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
         """Columns of a prediction table, by what is told of each label column; `""` is the number itself."""
-        names = [""] if len(self.spec.columns) == 1 else self.spec.columns
         return {
             ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
-            for c, name in enumerate(names)
+            for c, name in enumerate(told_names(self.spec.columns))
             for what, values in columns.items()
         }
 

@@ -14,6 +14,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Head, Labels, Spec, heads
+from mmseq.heads.certainty import PredictsRanges, Range
 from mmseq.heads.counts import (
     crps_poisson,
     deviance,
@@ -22,6 +23,7 @@ from mmseq.heads.counts import (
     log_likelihood,
     mode,
 )
+from mmseq.heads.labels import told_names
 from mmseq.heads.metrics import Average, Rmse
 from mmseq.heads.numbers import check_counts, soft_clamp
 from mmseq.heads.standardised import by_column, score_columns
@@ -55,7 +57,7 @@ class CountSpec(Spec):
 
 
 @heads.register(CountConfig)
-class CountHead(Head):
+class CountHead(PredictsRanges, Head):
     """Poisson or negative binomial (NB2) distribution of each column, with a log link.
 
     The mean is μ = rate · exp(16·tanh(η/16)). Poisson: −log p = μ − y·log μ + log y!. NB2 has the variance
@@ -126,6 +128,25 @@ class CountHead(Head):
             told["dispersion"] = log_dispersion.exp()
         return self.named(told)
 
+    def numbers(self) -> list[str]:
+        return told_names(self.spec.columns)
+
+    @property
+    def tells_ranges(self) -> bool:
+        return False
+
+    def ranges(self, parameters: Float[Tensor, "query parameter"], coverage: float) -> Range:
+        """The mean, widened in proportion to the distribution's standard deviation, √(μ + αμ²)."""
+        mean, log_dispersion = self.log_mean(parameters).exp(), self.log_dispersion(parameters)
+        variance = mean if log_dispersion is None else mean + log_dispersion.exp() * mean.square()
+        return Range(mean, mean, variance.sqrt())
+
+    def transform_labels(self, value: Float[Tensor, "label column"]) -> Float64[Tensor, "label column"]:
+        return value.double()
+
+    def untransform(self, value: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
+        return value.clamp(min=0)
+
     def sample(
         self,
         parameters: Float[Tensor, "query parameter"],
@@ -142,8 +163,7 @@ class CountHead(Head):
         drawn = draw_poisson(rate, draws.uniform(self.n_columns))
         middle = mode(log_mean, log_dispersion)
         drawn = (middle + temperature * (drawn - middle)).round().long()
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return dict(zip(names, drawn.T.tolist(), strict=True))
+        return dict(zip(self.numbers(), drawn.T.tolist(), strict=True))
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """The mean, and the dispersion, of the training split."""

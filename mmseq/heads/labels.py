@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,3 +103,8 @@ class Upcoming:
 
     modality: Any
     waits: np.ndarray
+
+
+def told_names(columns: Sequence[str]) -> list[str]:
+    """What each is called in a prediction table: one alone has no name there."""
+    return [""] if len(columns) == 1 else list(columns)

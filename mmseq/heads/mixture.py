@@ -14,6 +14,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Labels, heads
+from mmseq.heads.certainty import Range
 from mmseq.heads.gaussians import Gaussians, spread_out
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import Transform, inverse_soft_clamp, soft_clamp
@@ -116,6 +117,16 @@ class MixtureHead(StandardisedHead):
         """The mean of y; infinity where it is beyond float64."""
         return distribution.mean_of_exp().sub(1) if self.transform else distribution.mean_of()
 
+    @property
+    def tells_ranges(self) -> bool:
+        return True
+
+    def ranges(self, parameters: Float[Tensor, "query parameter"], coverage: float) -> Range:
+        """Between the quantiles that leave as much below as above."""
+        distribution = self.distribution(parameters)
+        low, high = (distribution.quantile((1 + side * coverage) / 2) for side in (-1, 1))
+        return Range(low, high, torch.ones_like(low))
+
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         distribution = self.distribution(parameters)
         median = self.untransform(distribution.quantile(0.5))
@@ -135,8 +146,7 @@ class MixtureHead(StandardisedHead):
         """
         distribution = self.distribution(parameters)
         drawn = self.untransform(distribution.draw(draws, temperature=temperature))
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return dict(zip(names, drawn.T.tolist(), strict=True))
+        return dict(zip(self.numbers(), drawn.T.tolist(), strict=True))
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """A Gaussian of each part of the training split's sorted labels; the mean is exact."""

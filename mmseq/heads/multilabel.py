@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +15,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Head, Labels, Spec, heads
+from mmseq.heads.certainty import PredictsClasses
 from mmseq.heads.drawing import draw_set
 from mmseq.heads.long_tail import GROUPS, ClassWeights, Weighting, asymmetric, class_weights, groups_of
 from mmseq.heads.metrics import Accuracy, Average, MacroF1, rankings
@@ -47,7 +48,7 @@ class MultilabelSpec(Spec):
 
 
 @heads.register(MultilabelConfig)
-class MultilabelHead(Head):
+class MultilabelHead(PredictsClasses, Head):
     """One logit and binary cross-entropy a label, each masked where it is missing.
 
     `focal`, `focal_negative` and `margin` make it the focal or the asymmetric loss, `weights` weighs both
@@ -136,6 +137,22 @@ class MultilabelHead(Head):
             return weight
         no, yes = self.of_answer.to(weight).T
         return weight * torch.where(target.value > 0.5, yes, no)
+
+    def choices(self) -> dict[str, list[str]]:
+        return {name: ["0", "1"] for name in self.spec.columns}
+
+    def log_classes(
+        self, parameters: Float[Tensor, "query parameter"]
+    ) -> Float[Tensor, "query column class"]:
+        return F.logsigmoid(torch.stack([-parameters, parameters], 2))
+
+    def from_log_classes(
+        self, log_p: Float[Tensor, "query column class"]
+    ) -> Float[Tensor, "query parameter"]:
+        return log_p[:, :, 1] - log_p[:, :, 0]
+
+    def true_classes(self, target: Target) -> Int64[Tensor, "label column"]:
+        return (target.value > 0.5).long()
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         probability = parameters.sigmoid().cpu().numpy()

@@ -15,6 +15,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnsConfig, Labels, heads
+from mmseq.heads.certainty import Range
 from mmseq.heads.metrics import Average, Share
 from mmseq.heads.numbers import Transform, inverse_softplus
 from mmseq.heads.standardised import (
@@ -129,8 +130,23 @@ class QuantileHead(StandardisedHead):
         self, parameters: Float[Tensor, "query parameter"]
     ) -> Float64[Tensor, "query column quantile"]:
         """ŷ of each quantile, in order."""
+        return self.untransform(self.transformed(parameters))
+
+    def transformed(
+        self, parameters: Float[Tensor, "query parameter"]
+    ) -> Float64[Tensor, "query column quantile"]:
+        """T(ŷ) of each quantile, in order."""
         mean, std = self.units(parameters)
-        return self.untransform(mean[:, None] + std[:, None] * self.standardised(parameters.double()))
+        return mean[:, None] + std[:, None] * self.standardised(parameters.double())
+
+    @property
+    def tells_ranges(self) -> bool:
+        return len(self.quantiles) > 1
+
+    def ranges(self, parameters: Float[Tensor, "query parameter"], coverage: float) -> Range:
+        """From the first quantile to the last, whatever the coverage."""
+        told = self.transformed(parameters)
+        return Range(told[:, :, 0], told[:, :, -1], torch.ones_like(told[:, :, 0]))
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         """`q_<quantile>` of each column."""

@@ -15,6 +15,7 @@ from torchmetrics import Metric
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
 from mmseq.heads import ColumnsConfig, Labels, heads
+from mmseq.heads.certainty import Range
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import LossName, Transform, pointwise_loss, soft_clamp
 from mmseq.heads.scores import crps_gaussian
@@ -113,6 +114,19 @@ class RegressionHead(StandardisedHead):
         mean, scale = self.gaussian(parameters)
         return self.named({"": self.untransform(mean), "scale": scale})
 
+    @property
+    def tells_ranges(self) -> bool:
+        return self.is_gaussian
+
+    def ranges(self, parameters: Float[Tensor, "query parameter"], coverage: float) -> Range:
+        """The Gaussian's middle part; without one, the point, widened alike for all."""
+        if not self.is_gaussian:
+            point = self.transformed(parameters)
+            return Range(point, point, torch.ones_like(point))
+        mean, scale = self.gaussian(parameters)
+        wide = scale * torch.special.ndtri(scale.new_tensor((1 + coverage) / 2))
+        return Range(mean - wide, mean + wide, scale)
+
     def gaussian(
         self, parameters: Float[Tensor, "query parameter"]
     ) -> tuple[Float64[Tensor, "query column"], Float64[Tensor, "query column"]]:
@@ -142,8 +156,7 @@ class RegressionHead(StandardisedHead):
         mean, scale = self.gaussian(parameters)
         noise = torch.special.ndtri(draws.uniform(mean.shape[1]))
         drawn = self.untransform(mean + temperature * scale * noise)
-        names = [""] if self.n_columns == 1 else self.spec.columns
-        return dict(zip(names, drawn.T.tolist(), strict=True))
+        return dict(zip(self.numbers(), drawn.T.tolist(), strict=True))
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """The mean of the training split, or the last value where there is one; its scale is the std."""

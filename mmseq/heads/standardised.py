@@ -14,7 +14,8 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import Encoded, Head, Labels, Spec
-from mmseq.heads.labels import encode_numbers
+from mmseq.heads.certainty import PredictsRanges
+from mmseq.heads.labels import encode_numbers, told_names
 from mmseq.heads.metrics import R2, Average, Rmse
 from mmseq.heads.numbers import Transform, check_numbers, moments, standard
 
@@ -46,7 +47,7 @@ class StandardisedSpec(Spec):
     std: list[float]
 
 
-class StandardisedHead(Head):
+class StandardisedHead(PredictsRanges, Head):
     """Base of a head that learns z = (T(y) − mean) / std; what it reads and tells is y.
 
     T is the transform. A subclass builds its layers, and says what it predicts of z.
@@ -97,6 +98,9 @@ class StandardisedHead(Head):
         """What to add to −log p(z) for −log p(y): y → z divides by std, and by 1 + y under log1p."""
         log_std = self.units(value)[1].log().expand(value.shape)
         return log_std + value.double().log1p() if self.transform else log_std
+
+    def numbers(self) -> list[str]:
+        return told_names(self.spec.columns)
 
     def error_metrics(self) -> dict[str, Metric]:
         """`mae` and `rmse` of each column, `r2`, and with a transform `r2` of T(y)."""

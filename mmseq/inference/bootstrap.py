@@ -66,10 +66,18 @@ class Collected:
     tasks: dict[str, Answers]
 
 
-def collect(run: Run, split: str, data: Any = None) -> Collected:
-    """What a run's model says on a split."""
+def collect(run: Run, split: str, data: Any = None, by: str | None = None) -> Collected:
+    """What a run's model says on a split.
+
+    Args:
+        run, split, data: see `evaluate`.
+        by: what its answers are sorted by, `sample` or `group`; None: groups if there are any, else samples.
+
+    Raises:
+        ConfigError: the split has no sample, or the data have no groups to sort by.
+    """
     model, store, samples = split_of(run, split, data)
-    names = _unit_of(store)
+    names = _unit_of(store, by)
     units, unit = np.unique(names[samples], return_inverse=True)
     of_id = dict(zip(store.ids[samples].tolist(), unit.tolist(), strict=True))
     parts: dict[str, list[tuple[Tensor, Target, np.ndarray]]] = {task: [] for task in model.heads}
@@ -85,8 +93,12 @@ def collect(run: Run, split: str, data: Any = None) -> Collected:
     return Collected(units, {task: _joined(heads[task], own, len(units)) for task, own in parts.items()})
 
 
-def _unit_of(store: Store) -> Shaped[np.ndarray, "sample"]:
-    return store.ids if store.groups is None else np.array(store.group_names)[store.groups]
+def _unit_of(store: Store, by: str | None) -> Shaped[np.ndarray, "sample"]:
+    if by == "group" and store.groups is None:
+        raise ConfigError("group: the data have none, data.source.group names no column; go by sample")
+    if by == "sample" or store.groups is None:
+        return store.ids
+    return np.array(store.group_names)[store.groups]
 
 
 def _joined(head: Head, parts: Sequence[tuple[Tensor, Target, np.ndarray]], n_units: int) -> Answers:

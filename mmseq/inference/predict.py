@@ -25,6 +25,7 @@ from torch import Tensor
 from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import evaluation_loader
+from mmseq.calibration.model import Calibration, NoTask, calibration_of
 from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
@@ -48,21 +49,24 @@ class Predictions:
             or a timestamp in UTC), and each task's columns.
         unknown: by `modality.column`, codes that the training split never had, with their number.
         strays: by modality, rows of ids that no sample has.
+        uncalibrated: what a calibration leaves out, and why.
     """
 
     table: pa.Table
     unknown: Counter[str] = field(default_factory=Counter)
     strays: dict[str, int] = field(default_factory=dict)
+    uncalibrated: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
-        """What a user should know of the inputs."""
-        return unknown_notes(self.unknown) + [
+        """What a user should know of the inputs, and of what is not calibrated."""
+        strays = [
             f"{name}: {n} rows are of ids that no sample has; they were left out: are the ids written alike?"
             for name, n in self.strays.items()
         ]
+        return unknown_notes(self.unknown) + strays + self.uncalibrated
 
     def warn(self) -> None:
-        """Warns of everything in `notes`: unknown values, and rows of ids that no sample has."""
+        """Warns of everything in `notes`."""
         for line in self.notes():
             warnings.warn(line, stacklevel=3)
 
@@ -75,18 +79,29 @@ def unknown_notes(unknown: Mapping[str, int]) -> list[str]:
     ]
 
 
-def predict(model: Model | Run, samples: Any, *, every_step: bool = False) -> Predictions:
+def predict(
+    model: Model | Run, samples: Any, *, every_step: bool = False, calibrated: bool = False
+) -> Predictions:
     """Predictions of a model, or of a run's, for raw samples that no store holds yet; see `Model.predict`.
 
     Under torchrun or srun every process makes this call; the leader gets them all.
+
+    Raises:
+        ConfigError: they are to be calibrated, and the model carries no calibration.
+        CheckpointError: its calibration was fitted for other weights.
     """
     if isinstance(model, Run):
         model = model.model()
+    calibration = calibration_of(model) if calibrated else None
     with together() as processes, tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
         store = prepare_inputs(model, samples, Path(folder))
         everyone = np.arange(len(store.ids))
-        predictions = predict_stored(model, store, everyone, every_step=every_step, processes=processes)
+        predictions = predict_stored(
+            model, store, everyone, every_step=every_step, calibration=calibration, processes=processes
+        )
         predictions.strays = strays(store)
+        if calibration is not None:
+            predictions.uncalibrated = _uncalibrated(model, calibration, every_step)
         return predictions
 
 
@@ -103,6 +118,7 @@ def predict_stored(
     samples: np.ndarray,
     *,
     every_step: bool = False,
+    calibration: Calibration | None = None,
     processes: Processes = ALONE,
 ) -> Predictions:
     """Predictions for samples of a store, in the order given: one row a sample, or one a step.
@@ -134,7 +150,9 @@ def predict_stored(
             at = _places(batch, length, every_step)
             parameters = carried.run(reading(model, at), batch)
             at = timeline.last if at is None else at
-            rows.append(_columns(model, batch.ids, timeline.sample[at], timeline.time[at], parameters))
+            told = {"id": np.array(batch.ids, object)[timeline.sample[at].cpu().numpy()]}
+            told["time"] = timeline.time[at].cpu().numpy()
+            rows.append(told | decode(model, parameters, calibration))
     parts = processes.gather((rows, unknown))
     rows = [row for theirs, _ in parts for row in theirs]
     return Predictions(_table(rows, store, samples), sum((u for _, u in parts), Counter[str]()))
@@ -157,24 +175,29 @@ def _places(batch: Batch, length: Mapping[str, int], every_step: bool) -> Int64[
     return None if all(ends) else timeline.last[torch.tensor(ends, device=timeline.starts.device)]
 
 
-def _columns(
-    model: Model,
-    ids: list[str],
-    sample: torch.Tensor,
-    time: torch.Tensor,
-    parameters: dict[str, torch.Tensor],
+def decode(
+    model: Model, parameters: Mapping[str, Tensor], calibration: Calibration | None = None
 ) -> dict[str, np.ndarray]:
-    told = {"id": np.array(ids, object)[sample.cpu().numpy()], "time": time.cpu().numpy()}
-    return told | decode(model, parameters)
-
-
-def decode(model: Model, parameters: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """The parameters of every task → the columns of a prediction table."""
+    """The parameters of every task → the columns of a prediction table, calibrated where that is given."""
     columns = {}
     for task, head in model.heads.items():
-        for name, values in head.decode(parameters[task].cpu()).items():
+        own = parameters[task].cpu()
+        further: dict[str, np.ndarray] = {}
+        if calibration is not None:
+            own, further = calibration.apply(task, head, own)
+        for name, values in (head.decode(own) | further).items():
             columns[f"{task}.{name}" if name else task] = values
     return columns
+
+
+def _uncalibrated(model: Model, calibration: Calibration, every_step: bool) -> list[str]:
+    """What a calibration leaves out, and why."""
+    of_samples = [task for task in model.heads if every_step and task not in model.by_step]
+    return calibration.remarks(dict(model.heads.items())) + [
+        f"{task}: calibrated as of the last step of a sample; at earlier steps nobody has checked it"
+        for task in of_samples
+        if not isinstance(calibration.tasks[task], NoTask)
+    ]
 
 
 def _table(rows: list[dict[str, np.ndarray]], store: Store, samples: np.ndarray) -> pa.Table:

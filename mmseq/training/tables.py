@@ -78,6 +78,16 @@ def difference_table(report: dict[str, Any], split: str, run: str, other: str) -
     return table
 
 
+def calibration_table(report: dict[str, Any], split: str, unit: str) -> Table:
+    """Each task's measures of how sure it is, before calibration and after."""
+    table = _table(f"{split} split", "task", "labels", f"{unit}s", "measure", "before", "after")
+    for task, row in report.items():
+        for i, (measure, change) in enumerate(row["measures"].items()):
+            counts = (task, str(row["labels"]), str(row["units"])) if i == 0 else ("", "", "")
+            table.add_row(*counts, measure, *map(_number, change))
+    return table
+
+
 def early_table(report: dict[str, Any], split: str) -> Table:
     """Each task's metrics, a column for each share of the sequence that was seen."""
     table = _table(

@@ -25,7 +25,10 @@ from mmseq.config.load import load_config
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PAGES = [README, *((ROOT / "docs" / f"{name}.md").read_text() for name in ("long-and-live", "scaling"))]
+PAGES = [
+    README,
+    *((ROOT / "docs" / f"{name}.md").read_text() for name in ("calibration", "long-and-live", "scaling")),
+]
 
 
 def _blocks(language: str) -> list[str]:

@@ -14,8 +14,10 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import Head, heads
+from mmseq.heads.certainty import Range
 from mmseq.heads.classification import ClassificationHead, ClassSpec
 from mmseq.heads.multilabel import MultilabelConfig, MultilabelHead, MultilabelSpec
+from mmseq.heads.regression import RegressionConfig, RegressionHead
 from mmseq.testing import check_kind
 from mmseq.testing.head_examples import example_config
 from mmseq.testing.heads import check_head
@@ -185,6 +187,32 @@ class ForgetsOption(MultilabelHead):
         super().__init__(spec, hidden)
 
 
+class PutsHalfBack(MultilabelHead):
+    def from_log_classes(self, log_p: Tensor) -> Tensor:
+        return super().from_log_classes(log_p) / 2
+
+
+class CountsClassesFromOne(MultilabelHead):
+    def true_classes(self, target: Target) -> Tensor:
+        return super().true_classes(target) + 1
+
+
+class TellsLogits(MultilabelHead):
+    def log_classes(self, parameters: Tensor) -> Tensor:
+        return torch.stack([torch.zeros_like(parameters), parameters], 2)
+
+
+class TurnsRangesAround(RegressionHead):
+    def ranges(self, parameters: Tensor, coverage: float) -> Range:
+        told = super().ranges(parameters, coverage)
+        return Range(told.high, told.low, told.unit)
+
+
+class ForgetsTheCoverage(RegressionHead):
+    def ranges(self, parameters: Tensor, coverage: float) -> Range:
+        return super().ranges(parameters, 1 - coverage)
+
+
 FAULTS: list[tuple[type[Head], str]] = [
     (HasVainParameter, "gradients: every parameter matters for the loss; the gradient of idle is zero"),
     (SharesLoss, "company: a label's loss depends on no other label"),
@@ -208,6 +236,9 @@ FAULTS: list[tuple[type[Head], str]] = [
     (LearnsNothing, "a head learns its own labels"),
     (ScoresBatchByBatch, "metrics over batches are those over all labels"),
     (DecodesTogether, "decoded alone as among others"),
+    (PutsHalfBack, "from_log_classes undoes log_classes"),
+    (CountsClassesFromOne, "true_classes are places in `choices`"),
+    (TellsLogits, "probabilities of classes add up to 1"),
 ]
 
 
@@ -234,3 +265,14 @@ def test_classes_of_other_splits_are_caught(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(heads._classes, "classification", (config_class, FitsWholeVocabulary))
     with pytest.raises(AssertionError, match="training split: fitting does not see words that the training"):
         check_head(example_config("classification"))
+
+
+@pytest.mark.parametrize(
+    ("head_class", "rule"),
+    [(TurnsRangesAround, "low ≤ high"), (ForgetsTheCoverage, "of a greater coverage is not narrower")],
+)
+def test_wrong_range_is_caught(head_class: type[Head], rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads.component_class("regression")
+    monkeypatch.setitem(heads._classes, "regression", (RegressionConfig, head_class))
+    with pytest.raises(AssertionError, match=rule):
+        check_head(example_config("regression", loss="gaussian"))
