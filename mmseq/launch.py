@@ -16,7 +16,7 @@ from types import FrameType
 from typing import IO
 
 from mmseq.errors import ProcessLost
-from mmseq.processes import LISTENING
+from mmseq.place import LISTENING
 from mmseq.signals import STOPS, handling
 
 _GRACE = 20.0  # seconds that processes have to end by themselves once one has failed

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from mmseq.errors import ConfigError
 
+LISTENING = "MMSEQ_LISTENING"
+"""Names, to the first process, a socket that listens already where all are to meet, by its descriptor."""
+
 
 @dataclass(frozen=True)
 class Place:

@@ -23,12 +23,9 @@ import torch
 from torch import Tensor, distributed
 
 from mmseq.errors import ProcessLost
-from mmseq.place import Place, launched
+from mmseq.place import LISTENING, Place, launched
 
 Result = TypeVar("Result")
-
-LISTENING = "MMSEQ_LISTENING"
-"""A socket, by its descriptor, that listens already where the processes are to meet."""
 
 _FAILED = "failed"
 _LONG, _LEADER_FIRST = timedelta(hours=24), 2.0

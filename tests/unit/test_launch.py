@@ -17,7 +17,7 @@ import pytest
 import mmseq.launch
 from mmseq.errors import ProcessLost
 from mmseq.launch import WATCHED, environment, launch, meeting_place
-from mmseq.processes import LISTENING
+from mmseq.place import LISTENING
 
 PROGRAM = """\
 #!{python} -S

@@ -27,6 +27,9 @@ class {name}Config(CoreConfig):
 class {name}(Core):
     def __init__(self, width: int) -> None:
         super().__init__()
+
+    def forward(self, inputs, timeline, state=None):
+        return inputs, {{}}
 """
 
 YAML = """\
@@ -128,7 +131,7 @@ def test_each_fault_says_where_and_what_to_do(
 
 def test_a_failed_plugin_leaves_nothing_and_may_be_mended(plugin: Plugin) -> None:
     path = plugin("ours.py", CORE.format(name="Ours", kind="ours") + "\n1 / 0\n")
-    with pytest.raises(PluginError, match=r"ours\.py:13: importing failed with ZeroDivisionError"):
+    with pytest.raises(PluginError, match=r"ours\.py:16: importing failed with ZeroDivisionError"):
         load_plugin(path)
     assert "ours" not in cores.kinds()
     load_plugin(plugin("ours.py", CORE.format(name="Ours", kind="ours")))

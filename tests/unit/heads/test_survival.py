@@ -26,7 +26,7 @@ def _config(**options: Any) -> SurvivalConfig:
 
 
 def _head(spec: SurvivalSpec = SPEC) -> SurvivalHead:
-    return SurvivalHead(spec, 3, duration="days", event="died", bins=10).double()
+    return SurvivalHead(spec, 3).double()
 
 
 def _target(*rows: tuple[float, float], dtype: Any = torch.float64) -> Target:
@@ -110,7 +110,7 @@ def test_hazards_are_events_among_those_at_risk() -> None:
     spec = SurvivalHead.fit(_config(bins=[1.0, 3.0]), labels)
     assert spec.ends == [1, 3]
     assert spec.hazards == pytest.approx([(2 + 0.5) / (5 + 1), (1 + 0.5) / (2.5 + 1)])
-    head = SurvivalHead(spec, 3, duration="days", event="died", bins=[1.0, 3.0])
+    head = SurvivalHead(spec, 3)
     told = head.decode(head.baseline(_target((1.0, 1))))
     assert float(told["s_1"][0]) == pytest.approx(1 - 2.5 / 6, rel=1e-6)
 
