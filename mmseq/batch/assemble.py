@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +14,8 @@ from jaxtyping import Float64, Int64
 from mmseq.batch.batch import Batch
 from mmseq.batch.contrast import Negatives, bare_target
 from mmseq.batch.events import Events
-from mmseq.batch.next_step import following, last_before, next_step_target
+from mmseq.batch.horizon import all_ahead
+from mmseq.batch.next_step import Known, following, last_before, merged_steps, next_step_target
 from mmseq.batch.order import split
 from mmseq.batch.target import Target
 from mmseq.batch.timeline import Timeline
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mmseq.model import Model
     from mmseq.store import Gathered, Store, Window
     from mmseq.store.draw import Drawn
+    from mmseq.store.gather import Rows
 
 
 class Assembler:
@@ -58,6 +60,7 @@ class Assembler:
         self._whole: tuple[tuple[bytes, Window | None], dict[str, float]] | None = None
         self.stored_tasks = [task for task in tasks if task in store.tasks]
         self.negatives = self._negatives(np.arange(len(store)) if among is None else among)
+        self.ahead = all_ahead({task: self.configs[task] for task in tasks}, store)
 
     def _negatives(self, among: Int64[np.ndarray, "member"]) -> dict[str, Negatives]:
         """Of the tasks that tell next events apart."""
@@ -77,8 +80,8 @@ class Assembler:
         return other
 
     def _predicted(self, task: str) -> str:
-        """The modality whose next event a task predicts."""
-        return cast("NextEventConfig", self.configs[task]).modality
+        """The modality whose events are a task's labels."""
+        return str(self.configs[task].told_by)
 
     def batch(
         self, samples: Int64[np.ndarray, "member"], seed: int | None = None, window: Window | None = None
@@ -186,6 +189,8 @@ class Assembler:
         for task in self.heads:
             if task in self.stored_tasks:
                 targets[task] = self._stored_target(task, gathered, samples if early else None)
+            elif task in self.ahead:
+                targets[task] = self._at_horizon(task, samples, gathered, window)
             elif window is None:
                 targets[task] = self._next_step(
                     task, gathered, events[self._predicted(task)], samples, drawn.get(task)
@@ -222,8 +227,9 @@ class Assembler:
         bare = task in self.negatives and drawn is None
         gathered, more = self.store.gather_ahead(samples, name, window, bare)
         before = None
-        if self.previous and window[0] and len(samples) and task not in self.negatives:
-            before = self._known_before(name, samples, window[0])
+        if task not in self.negatives:
+            read = merged_steps(self.modalities[name], self.vocabularies[name])
+            before = self._known_before(task, samples, window, read)
         target = self._next_step(task, gathered, self._events(name, gathered), samples, drawn, before)
         last = gathered.starts[1:] - 1
         where = target.where.numpy()
@@ -232,15 +238,34 @@ class Assembler:
         target = target.take(torch.from_numpy(np.flatnonzero(inside)))
         return replace(target, where=torch.from_numpy(where[inside] - passed))
 
+    def _at_horizon(
+        self, task: str, samples: Int64[np.ndarray, "member"], gathered: Gathered, window: Window | None
+    ) -> Target:
+        """A task's values at its horizon, which of the last steps of a window lie after it."""
+        ahead, before = self.ahead[task], None
+        if window is not None:
+            seen = (window[0], ahead.stop(samples, window[1]))
+            gathered = self.store.gather(samples, [ahead.name], [], seen)
+            before = self._known_before(task, samples, window, ahead.known)
+        head, previous = self.heads[task], self.previous
+        return ahead.target(head, gathered, window, previous=previous, before=before)
+
     def _known_before(
-        self, name: str, samples: Int64[np.ndarray, "member"], step: int
-    ) -> Float64[np.ndarray, "member column"]:
-        """The last value of each column before a step; windows that come in order read each step once."""
-        who, begin, known = self._known.get(name, (b"", 0, None))
+        self,
+        task: str,
+        samples: Int64[np.ndarray, "member"],
+        window: Window,
+        read: Callable[[Rows, int, int], Known],
+    ) -> Float64[np.ndarray, "member column"] | None:
+        """The last values before a window, where a baseline asks; in order, each step is read once."""
+        step, name = window[0], self._predicted(task)
+        if not (self.previous and step and len(samples)):
+            return None
+        who, begin, known = self._known.get(task, (b"", 0, None))
         if who != samples.tobytes() or begin >= step:
             begin, known = 0, None
-        known = last_before(self.store, self.modalities[name], name, samples, (begin, step), known)
-        self._known[name] = (samples.tobytes(), step, known)
+        known = last_before(self.store, name, samples, (begin, step), read, known)
+        self._known[task] = (samples.tobytes(), step, known)
         return known
 
     def _stored_target(

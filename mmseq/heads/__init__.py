@@ -16,7 +16,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
-from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig
+from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig, TargetConfig
 from mmseq.heads.labels import Encoded, Labels, Upcoming
 from mmseq.random import Draws
 from mmseq.registry import Registry
@@ -31,6 +31,7 @@ __all__ = [
     "LabelConfig",
     "Labels",
     "Spec",
+    "TargetConfig",
     "Upcoming",
     "fill_unobserved",
     "heads",
