@@ -53,7 +53,8 @@ def fit(
         elif task in ahead:
             facts = ahead[task].labels(ahead[task].values(samples))
         else:
-            facts = Upcoming(built[config.modality], _waits(store, config, samples))
+            waits = _waits(store, config, samples) if config.looks_ahead else np.zeros(0)
+            facts = Upcoming(built[config.modality], waits)
         with telling_where(experiment, store, task, samples, data):
             task_specs[task] = heads.component_class(config.kind).fit(config, facts)
     return Facts(scale, modality_specs, task_specs, store.manifest.clock)

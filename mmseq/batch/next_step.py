@@ -93,7 +93,8 @@ def next_step_target(
     merged = modality.next_event(events, after.first)
     known = None
     if previous:
-        known = _previous(merged, after.present, after.where, starts[after.sample])
+        observed = _all_real(merged)
+        known = previous_values(merged.value, observed, after.present, after.where, starts[after.sample])
         if before is not None:
             known = np.where(np.isnan(known), before[after.sample], known)
     return Target(
@@ -143,8 +144,7 @@ def merged_steps(modality: Modality, vocabularies: tuple[tuple[str, ...], ...]) 
     def read(rows: Rows, sample: int, first: int) -> Known:
         events = modality.events(torch.from_numpy(rows.step), rows.arrays, vocabularies)
         merged = modality.next_event(events, np.flatnonzero(np.diff(rows.step, prepend=-1)))
-        observed = np.ones(merged.value.shape, bool) if merged.observed is None else merged.observed
-        return merged.value, observed
+        return merged.value, _all_real(merged)
 
     return read
 
@@ -159,14 +159,30 @@ def _last_rows(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return np.where(last >= 0, found, np.nan)
 
 
-def _previous(merged: NextEvent, present: np.ndarray, where: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """The last observed value of each column at or before each step of the same sample; NaN where none."""
-    if not len(present):
-        return np.full((len(where), merged.value.shape[1]), np.nan)
-    observed = np.ones(merged.value.shape, bool) if merged.observed is None else merged.observed
-    last = np.maximum.accumulate(np.where(observed, np.arange(len(present))[:, None], -1), axis=0)
-    now = np.searchsorted(present, where, side="right") - 1
+def _all_real(merged: NextEvent) -> Bool[np.ndarray, "row column"]:
+    """Which values are real."""
+    return np.ones(merged.value.shape, bool) if merged.observed is None else merged.observed
+
+
+def previous_values(
+    value: Shaped[np.ndarray, "event column"],
+    observed: Bool[np.ndarray, "event column"],
+    step: Int64[np.ndarray, "event"],
+    where: Int64[np.ndarray, "label"],
+    start: Int64[np.ndarray, "label"],
+) -> Float64[np.ndarray, "label column"]:
+    """The last observed value of each column at or before each step of the same sample; NaN where none.
+
+    Args:
+        value, observed, step: of the events, in order.
+        where: the steps.
+        start: the first step of the sample of each.
+    """
+    if not len(step):
+        return np.full((len(where), value.shape[1]), np.nan)
+    last = np.maximum.accumulate(np.where(observed, np.arange(len(step))[:, None], -1), axis=0)
+    now = np.searchsorted(step, where, side="right") - 1
     index = np.where((now >= 0)[:, None], last[np.maximum(now, 0)], -1)
-    known = (index >= 0) & (present[np.maximum(index, 0)] >= start[:, None])
-    value = np.take_along_axis(merged.value, np.maximum(index, 0), axis=0)
-    return np.where(known, value, np.nan).astype(np.float64)
+    known = (index >= 0) & (step[np.maximum(index, 0)] >= start[:, None])
+    found = np.take_along_axis(value, np.maximum(index, 0), axis=0)
+    return np.where(known, found, np.nan).astype(np.float64)

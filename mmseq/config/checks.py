@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mmseq.balancers import balancers
-from mmseq.batch import CategoryEvents
+from mmseq.batch import CategoryEvents, NumericEvents
 from mmseq.config.deep import fields_named
 from mmseq.config.places import Loc
 from mmseq.cores.nested import is_causal
 from mmseq.encoders import encoders
-from mmseq.heads import TargetConfig, heads
+from mmseq.heads import HidingConfig, TargetConfig, heads
 from mmseq.heads.config import Horizon
 from mmseq.modalities import modalities
 from mmseq.registry import did_you_mean
@@ -164,6 +164,7 @@ def _task_names(experiment: Experiment) -> Iterator[Contradiction]:
 
 def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:
     """The modality whose events are a task's labels, as of `next_step`, is one of the experiment's."""
+    hidden: dict[str, str] = {}
     for name, task in experiment.tasks.items():
         if task.told_by is None:
             continue
@@ -174,6 +175,22 @@ def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:
         if target is not None and not wrong:
             reads = heads.component_class(task.kind).reading(task)
             yield from _feature(experiment, target, reads, task.kind, ("tasks", name, "target"))
+        if isinstance(task, HidingConfig) and not wrong:
+            yield from _hides(experiment, task, loc, hidden.setdefault(task.modality, name) != name)
+
+
+def _hides(
+    experiment: Experiment, task: HidingConfig, loc: tuple[str, ...], twice: bool
+) -> Iterator[Contradiction]:
+    """Cells of numbers can be hidden, and of a modality by one task: another's would be seen by neither."""
+    modality = experiment.modalities[task.modality]
+    if not issubclass(modalities.component_class(modality.kind).gives, NumericEvents):
+        yield (
+            loc,
+            f"must be of numbers; {task.modality!r} is of kind {modality.kind!r}; name a numeric modality",
+        )
+    if twice:
+        yield loc, f"{task.modality!r} is filled by another task already; leave one of them out"
 
 
 def _feature(

@@ -16,7 +16,14 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
-from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig, TargetConfig
+from mmseq.heads.config import (
+    ColumnConfig,
+    ColumnsConfig,
+    HeadConfig,
+    HidingConfig,
+    LabelConfig,
+    TargetConfig,
+)
 from mmseq.heads.labels import Encoded, Labels, Upcoming
 from mmseq.random import Draws
 from mmseq.registry import Registry
@@ -28,6 +35,7 @@ __all__ = [
     "Encoded",
     "Head",
     "HeadConfig",
+    "HidingConfig",
     "LabelConfig",
     "Labels",
     "Spec",
@@ -53,10 +61,12 @@ class Head(nn.Module):
         Spec: class of the facts fitted on the training split.
         negatives: how many other events each label is told apart from; 0 but where the label is a next event
             without a likelihood.
+        baseline_names: in a report, of what the predictions are compared with.
     """
 
     Spec: ClassVar[type[BaseModel]]
     negatives: int = 0
+    baseline_names: tuple[str, ...] = ("baseline",)
 
     @classmethod
     @abstractmethod
@@ -128,6 +138,10 @@ class Head(nn.Module):
         That is the last value where `target.previous` has one, else what the training split tells:
         how often each class is, or the mean.
         """
+
+    def baselines(self, target: Target) -> dict[str, Float[Tensor, "label parameter"]]:
+        """What to compare with, by the names of `baseline_names`."""
+        return {"baseline": self.baseline(target)}
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:

@@ -32,6 +32,30 @@ class HeadConfig(ComponentConfig):
         return self.told_by is not None
 
 
+class HidingConfig(HeadConfig):
+    """Base of the config of a head whose labels are cells of a numeric modality, hidden from all inputs."""
+
+    modality: str = Field(description="numeric modality with a clock, whose missing cells are predicted")
+    hide: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="share of the observed cells that is hidden, in training anew for each sample and step",
+    )
+
+    @property
+    def by_step(self) -> bool:
+        return True
+
+    @property
+    def told_by(self) -> str:
+        return self.modality
+
+    @property
+    def looks_ahead(self) -> bool:
+        return False
+
+
 class Horizon(BaseModel):
     """What a number or a word of a modality will be, some time after each step.
 
