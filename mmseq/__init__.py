@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mmseq.errors import MmseqError as MmseqError
     from mmseq.inference.evaluate import evaluate as evaluate
     from mmseq.inference.generate import generate as generate
+    from mmseq.inference.impute import impute as impute
     from mmseq.inference.predict import predict as predict
     from mmseq.model import Model as Model
     from mmseq.run import Run as Run
@@ -31,6 +32,7 @@ _HOME = {
     "Stream": "mmseq.streaming.stream",
     "evaluate": "mmseq.inference.evaluate",
     "generate": "mmseq.inference.generate",
+    "impute": "mmseq.inference.impute",
     "load_config": "mmseq.config.load",
     "padded": "mmseq.sources.padded",
     "predict": "mmseq.inference.predict",
@@ -46,6 +48,7 @@ __all__ = [
     "Stream",
     "evaluate",
     "generate",
+    "impute",
     "load_config",
     "padded",
     "predict",
