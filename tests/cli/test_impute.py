@@ -12,8 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
+import yaml
 
-from mmseq.cli.main import main
+from mmseq.cli.main import main, make_app
+from mmseq.cores import cores
+from mmseq.cores.nested import is_causal
+from mmseq.heads import heads
 
 Run = Callable[..., Any]
 
@@ -112,10 +117,8 @@ def test_what_is_filled_is_what_the_task_says_at_the_step(
                 assert row[feature] == pytest.approx(expected, rel=1e-6)
 
 
-def test_parquet_keeps_its_types(mmseq: Run, folder: Path, run: Path, tmp_path: Path) -> None:
+def test_tables_keep_their_types(run: Path) -> None:
     """A float column stays one, whole numbers become floats; observed cells are bit-identical."""
-    (tmp_path / "raw").mkdir()
-    yaml = (folder / "gaps.yaml").read_text().replace("vitals.csv", "vitals.parquet")
     table = pa.table(
         {
             "id": ["x", "x", "y"],
@@ -124,7 +127,6 @@ def test_parquet_keeps_its_types(mmseq: Run, folder: Path, run: Path, tmp_path: 
             "bp": pa.array([None, 3, 5], pa.int64()),
         }
     )
-    del yaml
     imputed = _impute(run, {"vitals.csv": table, "wards.csv": pa.table({"id": ["x"], "ward": ["north"]})})
     assert imputed.schema.field("hr").type == pa.float32()
     assert imputed["hr"].to_pylist()[::2] == table["hr"].to_pylist()[::2]
@@ -144,6 +146,16 @@ def test_without_a_row_nothing_is_filled(run: Path) -> None:
     table = pa.table({"id": ["x"], "hour": [10.0], "hr": [None], "bp": [1.0]})
     imputed = _impute(run, {"vitals.csv": table, "wards.csv": pa.table({"id": ["x"], "ward": ["north"]})})
     assert imputed["hr"].to_pylist() == [None] and imputed["hr_imputed"].to_pylist() == [False]
+
+
+def test_the_page_on_missing_numbers_can_be_typed() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "missing.md").read_text()
+    tasks, core = (yaml.safe_load(part) for part in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    assert heads.parse(tasks["tasks"]["fill"]).kind == "imputation"
+    assert not is_causal(cores.parse(core["core"]))
+    (line,) = re.findall(r"```bash\nmmseq (.*?)\n```", page)
+    verb, *words = line.split()
+    typer.main.get_command(make_app()).commands[verb].make_context(verb, words)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
