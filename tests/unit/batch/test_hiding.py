@@ -80,7 +80,8 @@ def test_a_share_of_the_observed_cells_is_hidden_and_asked_for(assembler: Assemb
 
 
 def test_a_hidden_cell_is_as_one_that_was_never_observed(assembler: Assembler, model: Model) -> None:
-    """Fill, mask and age are those of a table with holes. Caught: hidden behind the carry."""
+    """Fill, mask and age are those of a table with holes. Caught: nothing hidden."""
+    assert hidden(assembler, FEW, 3).any()
     batch, there = assembler.batch(FEW, 3), vitals(assembler.batch(FEW))
     values = torch.where(hidden(assembler, FEW, 3) | ~there.observed, torch.nan, there.values)
     raw = model.modalities["vitals"].events(there.step, {"values": values.numpy()}, ())
@@ -94,7 +95,7 @@ def test_a_hidden_cell_is_as_one_that_was_never_observed(assembler: Assembler, m
 def test_its_true_value_changes_nothing_that_is_said(
     assembler: Assembler, model: Model, seed: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bit by bit, of every task. Caught: `observed` alone taken away, the value left where it was."""
+    """Bit by bit, of every task. Caught: the inputs left as they are, and the targets made all the same."""
     cells, before = hidden(assembler, FEW, seed), assembler.batch(FEW, seed, hide=seed is None)
     expected, _ = model(before)
     read = type(model.modalities["vitals"]).events
@@ -115,7 +116,7 @@ def test_its_true_value_changes_nothing_that_is_said(
 
 @pytest.mark.parametrize("seed", [5, None])
 def test_the_same_cells_in_any_batch_part_and_window(assembler: Assembler, seed: int | None) -> None:
-    """Caught: a hash of the step's place in the batch; of that in the window; of the event's place."""
+    """Caught: a hash of the step's place in the batch; of that in the window."""
     whole = hidden(assembler, FEW, seed)
     alone = [hidden(assembler, FEW[i : i + 1], seed) for i in range(len(FEW))]
     assert torch.equal(torch.cat(alone), whole)
