@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmseq.inference.calibrate import calibrate as calibrate
     from mmseq.inference.evaluate import evaluate as evaluate
     from mmseq.inference.generate import generate as generate
+    from mmseq.inference.impute import impute as impute
     from mmseq.inference.predict import predict as predict
     from mmseq.model import Model as Model
     from mmseq.run import Run as Run
@@ -33,6 +34,7 @@ _HOME = {
     "calibrate": "mmseq.inference.calibrate",
     "evaluate": "mmseq.inference.evaluate",
     "generate": "mmseq.inference.generate",
+    "impute": "mmseq.inference.impute",
     "load_config": "mmseq.config.load",
     "padded": "mmseq.sources.padded",
     "predict": "mmseq.inference.predict",
@@ -49,6 +51,7 @@ __all__ = [
     "calibrate",
     "evaluate",
     "generate",
+    "impute",
     "load_config",
     "padded",
     "predict",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmseq.config.experiment import Experiment
 from mmseq.errors import ConfigError, DataError
 from mmseq.sources import Source, SourceConfig, sources
-from mmseq.store.plan import plan_of
+from mmseq.store.plan import Plan, plan_of
 from mmseq.store.prepare import prepare as prepare_store
 from mmseq.store.ready import open_ready
 
@@ -43,15 +43,24 @@ def prepare(experiment: Experiment, data: Any = None) -> Store:
 
 
 def prepare_inputs(model: Model, data: Any, folder: Path) -> Store:
-    """A store of raw inputs for a model that exists: no labels, groups or splits are needed.
+    """A store of raw inputs for a model that exists; see `inputs_of`.
+
+    Raises:
+        ConfigError, DataError: the data break a rule.
+    """
+    plan, source = inputs_of(model, data)
+    return prepare_store(plan, source, folder, memory_limit=model.experiment.data.memory_limit)
+
+
+def inputs_of(model: Model, data: Any) -> tuple[Plan, Source]:
+    """What to read for a model that exists, and where: no labels, groups or splits are needed.
 
     Args:
         model: what will read them.
         data: tables in memory, or where the files are: what takes the place of the source's own path.
-        folder: where the store is put.
 
     Raises:
-        ConfigError, DataError: the data break a rule.
+        ConfigError, DataError: there is no such place.
     """
     experiment = model.experiment
     plan = plan_of(experiment)
@@ -71,7 +80,7 @@ def prepare_inputs(model: Model, data: Any, folder: Path) -> Store:
         in_memory = sources.parse({"kind": IN_MEMORY, "id": getattr(config, "id", "id")})
         source = _source(in_memory, data)
         source.missing = getattr(config, "missing", source.missing)
-    return prepare_store(plan, source, folder, memory_limit=experiment.data.memory_limit)
+    return plan, source
 
 
 def source_of(experiment: Experiment, data: Any = None) -> Source:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from mmseq.batch.assemble import labels_of
+from mmseq.batch.horizon import all_ahead
 from mmseq.batch.next_step import following
 from mmseq.config.experiment import Experiment
 from mmseq.facts import Facts
@@ -43,14 +44,17 @@ def fit(
     built = {
         name: modalities.build(experiment.modalities[name], spec) for name, spec in modality_specs.items()
     }
-    task_specs = {}
+    task_specs, ahead = {}, all_ahead(experiment.tasks, store)
     config: Any
     facts: Any
     for task, config in experiment.tasks.items():
         if task in store.tasks:
             facts = labels(store, task, samples)
+        elif task in ahead:
+            facts = ahead[task].labels(ahead[task].values(samples))
         else:
-            facts = Upcoming(built[config.modality], _waits(store, config, samples))
+            waits = _waits(store, config, samples) if config.looks_ahead else np.zeros(0)
+            facts = Upcoming(built[config.modality], waits)
         with telling_where(experiment, store, task, samples, data):
             task_specs[task] = heads.component_class(config.kind).fit(config, facts)
     return Facts(scale, modality_specs, task_specs, store.manifest.clock)

@@ -78,6 +78,15 @@ def integers(
         return _shift(mix(row[:, None] + column), 1) % below
 
 
+def row_keys(*columns: Int64[np.ndarray, "row"]) -> Int64[np.ndarray, "row"]:
+    """Some whole numbers a row → one key a row."""
+    key = np.zeros(len(columns[0]), np.int64)
+    with np.errstate(over="ignore"):
+        for column in columns:
+            key = mix(key + np.int64(_WEYL) + column)
+    return key
+
+
 @dataclass(frozen=True)
 class Noise:
     """Where a batch's random numbers come from.

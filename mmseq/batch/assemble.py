@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
 
+from mmseq.batch.asked import Asked
 from mmseq.batch.batch import Batch
 from mmseq.batch.contrast import Negatives, bare_target
-from mmseq.batch.events import Events
-from mmseq.batch.next_step import following, last_before, next_step_target
+from mmseq.batch.events import Events, NumericEvents
+from mmseq.batch.hiding import Hiding, without
+from mmseq.batch.horizon import all_ahead
+from mmseq.batch.next_step import Known, following, last_before, merged_steps, next_step_target
 from mmseq.batch.order import split
 from mmseq.batch.target import Target
 from mmseq.batch.timeline import Timeline
-from mmseq.heads import Labels
+from mmseq.heads import HidingConfig, Labels
 from mmseq.random import Noise
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from mmseq.model import Model
     from mmseq.store import Gathered, Store, Window
     from mmseq.store.draw import Drawn
+    from mmseq.store.gather import Rows
 
 
 class Assembler:
@@ -54,10 +59,25 @@ class Assembler:
         self.configs = model.experiment.tasks
         self.vocabularies = {name: store.vocabularies(name) for name in self.modalities}
         self.early = model.experiment.training.supervise == "every_step"
-        self._known: dict[str, tuple[bytes, int, np.ndarray | None]] = {}
-        self._whole: tuple[tuple[bytes, Window | None], dict[str, float]] | None = None
+        self._known: dict[str, tuple[tuple[bytes, int | None], int, np.ndarray | None]] = {}
+        self._whole: tuple[tuple[bytes, Window | None, int], dict[str, float]] | None = None
         self.stored_tasks = [task for task in tasks if task in store.tasks]
         self.negatives = self._negatives(np.arange(len(store)) if among is None else among)
+        self.ahead = all_ahead({task: self.configs[task] for task in tasks}, store)
+        self.hiding = {
+            task: Hiding(task, config.modality, self.modalities[config.modality], config.hide)
+            for task in tasks
+            if isinstance(config := self.configs[task], HidingConfig)
+        }
+
+    @property
+    def passes(self) -> list[bool]:
+        """Whether cells are hidden, of each pass over the samples that evaluation takes."""
+        return [False] * (not self.hiding or len(self.hiding) < len(self.heads)) + [True] * bool(self.hiding)
+
+    def _answering(self, asked: Asked) -> list[str]:
+        """The tasks that a batch has targets of."""
+        return [t for t in self.heads if asked.seed is not None or (t in self.hiding) == asked.hide]
 
     def _negatives(self, among: Int64[np.ndarray, "member"]) -> dict[str, Negatives]:
         """Of the tasks that tell next events apart."""
@@ -77,27 +97,33 @@ class Assembler:
         return other
 
     def _predicted(self, task: str) -> str:
-        """The modality whose next event a task predicts."""
-        return cast("NextEventConfig", self.configs[task]).modality
+        """The modality whose events are a task's labels."""
+        return str(self.configs[task].told_by)
 
     def batch(
-        self, samples: Int64[np.ndarray, "member"], seed: int | None = None, window: Window | None = None
+        self,
+        samples: Int64[np.ndarray, "member"],
+        seed: int | None = None,
+        window: Window | None = None,
+        *,
+        hide: bool = False,
     ) -> Batch:
         """These samples, in this order.
 
         Args:
             samples: their places in the store.
-            seed: dropout is on, and draws its masks from it; None: it is off.
+            seed: dropout is on, and draws its masks from it, as what is hidden is; None: it is off.
             window: the steps [first, last) of each sample; None: all.
+            hide: without a seed, cells are hidden, and the tasks that hide them are asked; else the others.
         """
-        return self._batch(samples, seed, window, self._goes_on(samples, window))
+        asked = Asked(samples, window, seed, hide)
+        return self._batch(asked, self._goes_on(samples, window))
 
     def _goes_on(self, samples: Int64[np.ndarray, "member"], window: Window | None) -> bool:
         return window is not None and bool((self.store.lengths[samples] > window[1]).any())
 
-    def _batch(
-        self, samples: Int64[np.ndarray, "member"], seed: int | None, window: Window | None, continues: bool
-    ) -> Batch:
+    def _batch(self, asked: Asked, continues: bool) -> Batch:
+        samples, seed, window = asked.samples, asked.seed, asked.window
         early = self.early and seed is not None
         gathered = self.store.gather(samples, list(self.modalities), self.stored_tasks, window, early)
         noise = None if seed is None else Noise(seed, torch.from_numpy(samples.astype(np.int64)))
@@ -112,10 +138,23 @@ class Assembler:
         )
         events = {name: self._events(name, gathered) for name in self.modalities}
         drawn = {task: negatives.draw(samples, seed) for task, negatives in self.negatives.items()}
-        targets = self._targets(samples, gathered, events, window, early, drawn)
+        hidden = self._hidden(asked, gathered, events)
+        targets = self._targets(asked, gathered, events, hidden, drawn)
+        for name, cells in hidden.items():
+            events[name] = without(cast(NumericEvents, events[name]), cells)
         ids, begin = self.store.ids[samples].tolist(), 0 if window is None else window[0]
         weights = self._weights(targets, samples, window if early else None)
         return Batch(ids, timeline, events, targets, weights, begin=begin)
+
+    def _hidden(
+        self, asked: Asked, gathered: Gathered, events: Mapping[str, Events]
+    ) -> dict[str, Bool[Tensor, "event feature"]]:
+        """By modality, the cells that the model is not to see."""
+        if not asked.hides:
+            return {}
+        place = asked.place(gathered.starts)
+        each = self.hiding.values()
+        return {own.name: own.cells(cast(NumericEvents, events[own.name]), place) for own in each}
 
     def labels(self, samples: Int64[np.ndarray, "member"]) -> dict[str, Target]:
         """The stored labels of whole samples alone, `where` being the sample's place here."""
@@ -146,24 +185,26 @@ class Assembler:
         """
         if parts == 1:
             return self.batch(samples, seed, window)
-        key = (samples.tobytes(), window)
+        key = (samples.tobytes(), window, seed)
         if self._whole is None or self._whole[0] != key:  # the parts of a batch come one after another
-            self._whole = (key, self._label_weights(samples, window))
+            self._whole = (key, self._label_weights(Asked(samples, window, seed)))
         mine = split(samples, self.store.lengths[samples], parts)[part]
-        batch = self._batch(mine, seed, window, self._goes_on(samples, window))
+        batch = self._batch(Asked(mine, window, seed), self._goes_on(samples, window))
         return replace(batch, weights=self._whole[1], share=1 / parts)
 
-    def _label_weights(self, samples: Int64[np.ndarray, "member"], window: Window | None) -> dict[str, float]:
+    def _label_weights(self, asked: Asked) -> dict[str, float]:
         """Of a whole global batch, reading only what targets are made of."""
+        samples, window = asked.samples, asked.window
         contrasted = {self._predicted(task) for task in self.negatives}
         likely = {self._predicted(t) for t in self.heads if t not in (*self.stored_tasks, *self.negatives)}
-        needed = (
-            [] if window is not None else sorted(contrasted | likely)
-        )  # of a window, each task reads its own
+        hiding = {own.name for own in self.hiding.values()}
+        # Of a window, each task that looks ahead reads its own.
+        needed = sorted(contrasted | likely if window is None else hiding)
         bare = contrasted - likely
         gathered = self.store.gather(samples, needed, self.stored_tasks, window, self.early, bare=bare)
         events = {name: self._events(name, gathered) for name in gathered.events}
-        targets = self._targets(samples, gathered, events, window, self.early, {})
+        hidden = self._hidden(asked, gathered, events)
+        targets = self._targets(asked, gathered, events, hidden, {})
         return self._weights(targets, samples, window if self.early else None)
 
     def _events(self, name: str, gathered: Gathered) -> Events:
@@ -175,17 +216,23 @@ class Assembler:
 
     def _targets(
         self,
-        samples: Int64[np.ndarray, "member"],
+        asked: Asked,
         gathered: Gathered,
         events: Mapping[str, Events],
-        window: Window | None,
-        early: bool,
+        hidden: Mapping[str, Bool[Tensor, "event feature"]],
         drawn: Mapping[str, Drawn],
     ) -> dict[str, Target]:
-        targets = {}
-        for task in self.heads:
+        """What is asked for, from the events as they are."""
+        targets, samples, window = {}, asked.samples, asked.window
+        early = samples if self.early and asked.seed is not None else None
+        for task in self._answering(asked):
             if task in self.stored_tasks:
-                targets[task] = self._stored_target(task, gathered, samples if early else None)
+                targets[task] = self._stored_target(task, gathered, early)
+            elif task in self.hiding:
+                own = cast(NumericEvents, events[self._predicted(task)])
+                targets[task] = self._hidden_target(task, asked, gathered, own, hidden)
+            elif task in self.ahead:
+                targets[task] = self._at_horizon(task, samples, gathered, window)
             elif window is None:
                 targets[task] = self._next_step(
                     task, gathered, events[self._predicted(task)], samples, drawn.get(task)
@@ -193,6 +240,22 @@ class Assembler:
             else:
                 targets[task] = self._next_step_of_window(task, samples, window, drawn.get(task))
         return targets
+
+    def _hidden_target(
+        self,
+        task: str,
+        asked: Asked,
+        gathered: Gathered,
+        events: NumericEvents,
+        hidden: Mapping[str, Bool[Tensor, "event feature"]],
+    ) -> Target:
+        """The cells that a task has hidden."""
+        hiding, place, before = self.hiding[task], asked.place(gathered.starts), None
+        if asked.window is not None:
+            read = hiding.visible(self.vocabularies[hiding.name], place.seed)
+            before = self._known_before(task, asked.samples, asked.window, read, asked.seed)
+        cells, previous = hidden[hiding.name], self.previous
+        return hiding.target(events, cells, place, previous=previous, before=before)
 
     def _next_step(
         self,
@@ -222,8 +285,9 @@ class Assembler:
         bare = task in self.negatives and drawn is None
         gathered, more = self.store.gather_ahead(samples, name, window, bare)
         before = None
-        if self.previous and window[0] and len(samples) and task not in self.negatives:
-            before = self._known_before(name, samples, window[0])
+        if task not in self.negatives:
+            read = merged_steps(self.modalities[name], self.vocabularies[name])
+            before = self._known_before(task, samples, window, read)
         target = self._next_step(task, gathered, self._events(name, gathered), samples, drawn, before)
         last = gathered.starts[1:] - 1
         where = target.where.numpy()
@@ -232,15 +296,35 @@ class Assembler:
         target = target.take(torch.from_numpy(np.flatnonzero(inside)))
         return replace(target, where=torch.from_numpy(where[inside] - passed))
 
+    def _at_horizon(
+        self, task: str, samples: Int64[np.ndarray, "member"], gathered: Gathered, window: Window | None
+    ) -> Target:
+        """A task's values at its horizon, which of the last steps of a window lie after it."""
+        ahead, before = self.ahead[task], None
+        if window is not None:
+            seen = (window[0], ahead.stop(samples, window[1]))
+            gathered = self.store.gather(samples, [ahead.name], [], seen)
+            before = self._known_before(task, samples, window, ahead.known)
+        head, previous = self.heads[task], self.previous
+        return ahead.target(head, gathered, window, previous=previous, before=before)
+
     def _known_before(
-        self, name: str, samples: Int64[np.ndarray, "member"], step: int
-    ) -> Float64[np.ndarray, "member column"]:
-        """The last value of each column before a step; windows that come in order read each step once."""
-        who, begin, known = self._known.get(name, (b"", 0, None))
-        if who != samples.tobytes() or begin >= step:
+        self,
+        task: str,
+        samples: Int64[np.ndarray, "member"],
+        window: Window,
+        read: Callable[[Rows, int, int], Known],
+        seed: int | None = None,
+    ) -> Float64[np.ndarray, "member column"] | None:
+        """The last values before a window, where a baseline asks; in order, each step is read once."""
+        step, name = window[0], self._predicted(task)
+        if not (self.previous and step and len(samples)):
+            return None
+        who, begin, known = self._known.get(task, ((b"", None), 0, None))
+        if who != (samples.tobytes(), seed) or begin >= step:
             begin, known = 0, None
-        known = last_before(self.store, self.modalities[name], name, samples, (begin, step), known)
-        self._known[name] = (samples.tobytes(), step, known)
+        known = last_before(self.store, name, samples, (begin, step), read, known)
+        self._known[task] = ((samples.tobytes(), seed), step, known)
         return known
 
     def _stored_target(

@@ -31,6 +31,7 @@ class Micro:
         samples: of the global batch.
         part, parts: which micro-batch of how many.
         window: the steps [first, last) of each sample; None: all.
+        hide: in evaluation, whether cells are hidden.
     """
 
     step: int
@@ -38,6 +39,7 @@ class Micro:
     part: int = 0
     parts: int = 1
     window: Window | None = None
+    hide: bool = False
 
 
 class Micros(Dataset):
@@ -52,7 +54,7 @@ class Micros(Dataset):
     def __getitem__(self, i: int) -> Batch:
         micro = self.micros[i]
         if self.seed is None:
-            return self.assembler.batch(micro.samples, window=micro.window)
+            return self.assembler.batch(micro.samples, window=micro.window, hide=micro.hide)
         seed = hash_key(self.seed, micro.step)
         return self.assembler.micro_batch(micro.samples, micro.part, micro.parts, seed, micro.window)
 
@@ -74,8 +76,9 @@ def evaluation_loader(
 ) -> DataLoader:
     """Each sample once in one of the processes, those of like length together; long ones window after window.
 
-    The batches are the same whatever the number of processes, which take turns. The negatives of a next event
-    are of these samples, too.
+    Tasks that hide cells are asked in a pass of their own, after the others. The batches are the same
+    whatever the number of processes, which take turns. The negatives of a next event are of these samples,
+    too.
     """
     lengths = assembler.store.lengths
     order = samples[np.argsort(lengths[samples], kind="stable")]
@@ -84,7 +87,8 @@ def evaluation_loader(
     if processes.size > 1 and not mine:  # to have no batch at all would be to take no part
         mine = [order[:0]]
     micros = [
-        Micro(0, batch, window=part)
+        Micro(0, batch, window=part, hide=hide)
+        for hide in assembler.passes
         for batch in mine
         for part in windows(int(lengths[batch].max(initial=0)), window)
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 from mmseq.batch.events import Events
 from mmseq.batch.target import Target
@@ -15,6 +16,10 @@ from mmseq.batch.target import Target
 if TYPE_CHECKING:
     from mmseq.modalities import Modality, NextEvent
     from mmseq.store import Store
+    from mmseq.store.gather import Rows
+
+Known = tuple[Shaped[np.ndarray, "row column"], Bool[np.ndarray, "row column"]]
+"""Values in order of time, and which of them are real."""
 
 _STEPS_BACK = 4_096  # read at a time, looking for last values
 
@@ -88,7 +93,8 @@ def next_step_target(
     merged = modality.next_event(events, after.first)
     known = None
     if previous:
-        known = _previous(merged, after.present, after.where, starts[after.sample])
+        observed = _all_real(merged)
+        known = previous_values(merged.value, observed, after.present, after.where, starts[after.sample])
         if before is not None:
             known = np.where(np.isnan(known), before[after.sample], known)
     return Target(
@@ -102,41 +108,50 @@ def next_step_target(
 
 def last_before(
     store: Store,
-    modality: Modality,
     name: str,
     samples: np.ndarray,
     steps: tuple[int, int],
+    read: Callable[[Rows, int, int], Known],
     known: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The last observed value of each column of a modality before a step of each sample; NaN where none.
+    """The last observed value of each column before a step of each sample; NaN where none.
 
     Reads backwards, and no further than it has to.
 
     Args:
-        store, modality, name: whose values.
+        store, name: whose events.
         samples: at least one.
         steps: the steps [first, last) to look at; last is at least 1.
-        known: what was known before the first of them; None: nothing, as before step 0.
+        read: some rows of a sample, from a step on, both of which are told → what they hold.
+        known: what was known before the first of the steps; None: nothing, as before step 0.
     """
-    vocabularies, rows = store.vocabularies(name), []
+    rows = []
     for i, sample in enumerate(samples):
         end, row = steps[1], None
         while row is None or (end > steps[0] and np.isnan(row).any()):
             window = (max(steps[0], end - _STEPS_BACK), end)
-            read = store.gather(np.array([sample]), [name], [], window, times=False).events[name]
-            events = modality.events(torch.from_numpy(read.step), read.arrays, vocabularies)
-            merged = modality.next_event(events, np.flatnonzero(np.diff(read.step, prepend=-1)))
-            last = _last_rows(merged)
+            here = store.gather(np.array([sample]), [name], [], window, times=False).events[name]
+            last = _last_rows(*read(here, int(sample), window[0]))
             row = last if row is None else np.where(np.isnan(row), last, row)
             end = window[0]
         rows.append(row if known is None else np.where(np.isnan(row), known[i], row))
     return np.stack(rows)
 
 
-def _last_rows(merged: NextEvent) -> np.ndarray:
+def merged_steps(modality: Modality, vocabularies: tuple[tuple[str, ...], ...]) -> Callable[..., Known]:
+    """Reads what a modality's steps hold, for `last_before`."""
+
+    def read(rows: Rows, sample: int, first: int) -> Known:
+        events = modality.events(torch.from_numpy(rows.step), rows.arrays, vocabularies)
+        merged = modality.next_event(events, np.flatnonzero(np.diff(rows.step, prepend=-1)))
+        return merged.value, _all_real(merged)
+
+    return read
+
+
+def _last_rows(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """The last observed value of each column; NaN where there is none."""
-    values = merged.value.astype(np.float64)
-    observed = np.ones(values.shape, bool) if merged.observed is None else merged.observed
+    values = values.astype(np.float64)
     if not len(values):
         return np.full(values.shape[1], np.nan)
     last = np.where(observed, np.arange(len(values))[:, None], -1).max(0)
@@ -144,14 +159,30 @@ def _last_rows(merged: NextEvent) -> np.ndarray:
     return np.where(last >= 0, found, np.nan)
 
 
-def _previous(merged: NextEvent, present: np.ndarray, where: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """The last observed value of each column at or before each step of the same sample; NaN where none."""
-    if not len(present):
-        return np.full((len(where), merged.value.shape[1]), np.nan)
-    observed = np.ones(merged.value.shape, bool) if merged.observed is None else merged.observed
-    last = np.maximum.accumulate(np.where(observed, np.arange(len(present))[:, None], -1), axis=0)
-    now = np.searchsorted(present, where, side="right") - 1
+def _all_real(merged: NextEvent) -> Bool[np.ndarray, "row column"]:
+    """Which values are real."""
+    return np.ones(merged.value.shape, bool) if merged.observed is None else merged.observed
+
+
+def previous_values(
+    value: Shaped[np.ndarray, "event column"],
+    observed: Bool[np.ndarray, "event column"],
+    step: Int64[np.ndarray, "event"],
+    where: Int64[np.ndarray, "label"],
+    start: Int64[np.ndarray, "label"],
+) -> Float64[np.ndarray, "label column"]:
+    """The last observed value of each column at or before each step of the same sample; NaN where none.
+
+    Args:
+        value, observed, step: of the events, in order.
+        where: the steps.
+        start: the first step of the sample of each.
+    """
+    if not len(step):
+        return np.full((len(where), value.shape[1]), np.nan)
+    last = np.maximum.accumulate(np.where(observed, np.arange(len(step))[:, None], -1), axis=0)
+    now = np.searchsorted(step, where, side="right") - 1
     index = np.where((now >= 0)[:, None], last[np.maximum(now, 0)], -1)
-    known = (index >= 0) & (present[np.maximum(index, 0)] >= start[:, None])
-    value = np.take_along_axis(merged.value, np.maximum(index, 0), axis=0)
-    return np.where(known, value, np.nan).astype(np.float64)
+    known = (index >= 0) & (step[np.maximum(index, 0)] >= start[:, None])
+    found = np.take_along_axis(value, np.maximum(index, 0), axis=0)
+    return np.where(known, found, np.nan).astype(np.float64)

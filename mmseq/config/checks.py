@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mmseq.balancers import balancers
-from mmseq.batch import CategoryEvents
+from mmseq.batch import CategoryEvents, NumericEvents
 from mmseq.config.deep import fields_named
 from mmseq.config.places import Loc
 from mmseq.cores.nested import is_causal
 from mmseq.encoders import encoders
-from mmseq.heads import heads
+from mmseq.heads import HidingConfig, TargetConfig, heads
+from mmseq.heads.config import Horizon
 from mmseq.modalities import modalities
 from mmseq.registry import did_you_mean
+from mmseq.sources import Reading
 
 if TYPE_CHECKING:
     from mmseq.config.experiment import Experiment
@@ -52,7 +54,7 @@ def _long_samples(experiment: Experiment) -> Iterator[Contradiction]:
                 "out, or choose another core",
             )
     for name, task in experiment.tasks.items():
-        if isinstance(getattr(task, "modality", None), str) and not is_causal(experiment.core):
+        if task.looks_ahead and not is_causal(experiment.core):
             yield (
                 ("tasks", name),
                 f"predicts what comes next, and the core {experiment.core.kind!r} has seen it; leave the "
@@ -161,11 +163,55 @@ def _task_names(experiment: Experiment) -> Iterator[Contradiction]:
 
 
 def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:
-    """A task's `modality`, as of `next_step`, is one of the experiment's, and has a next event."""
+    """The modality whose events are a task's labels, as of `next_step`, is one of the experiment's."""
+    hidden: dict[str, str] = {}
     for name, task in experiment.tasks.items():
-        modality = getattr(task, "modality", None)
-        if isinstance(modality, str):
-            yield from _clock(experiment, modality, ("tasks", name, "modality"))
+        if task.told_by is None:
+            continue
+        target = task.target if isinstance(task, TargetConfig) else None
+        loc = ("tasks", name, *([] if target is None else ["target"]), "modality")
+        wrong = list(_clock(experiment, task.told_by, loc))
+        yield from wrong
+        if target is not None and not wrong:
+            reads = heads.component_class(task.kind).reading(task)
+            yield from _feature(experiment, target, reads, task.kind, ("tasks", name, "target"))
+        if isinstance(task, HidingConfig) and not wrong:
+            yield from _hides(experiment, task, loc, hidden.setdefault(task.modality, name) != name)
+
+
+def _hides(
+    experiment: Experiment, task: HidingConfig, loc: tuple[str, ...], twice: bool
+) -> Iterator[Contradiction]:
+    """Cells of numbers can be hidden, and of a modality by one task: another's would be seen by neither."""
+    modality = experiment.modalities[task.modality]
+    if not issubclass(modalities.component_class(modality.kind).gives, NumericEvents):
+        yield (
+            loc,
+            f"must be of numbers; {task.modality!r} is of kind {modality.kind!r}; name a numeric modality",
+        )
+    if twice:
+        yield loc, f"{task.modality!r} is filled by another task already; leave one of them out"
+
+
+def _feature(
+    experiment: Experiment, target: Horizon, reads: Reading | None, kind: str, loc: tuple[str, ...]
+) -> Iterator[Contradiction]:
+    """A target's modality holds what the head reads, in the column that it names."""
+    modality = experiment.modalities[target.modality]
+    holds = modalities.component_class(modality.kind).reading(modality)
+    words, wanted = bool(holds.codes), "words" if reads is not None and reads.codes else "numbers"
+    is_plain = words != bool(holds.numbers or holds.pivot) and holds.payload is None
+    if not is_plain or words != (wanted == "words"):
+        yield (
+            (*loc, "modality"),
+            f"must have {wanted} in columns, as {kind!r} reads; {target.modality!r} is of kind "
+            f"{modality.kind!r}; name another modality, or choose another kind of task",
+        )
+    elif (known := list(holds.codes or holds.numbers)) and target.feature not in known:
+        yield (
+            (*loc, "feature"),
+            _names(f"a column of modality {target.modality!r}", target.feature, known),
+        )
 
 
 def _monitor(experiment: Experiment) -> Iterator[Contradiction]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, field_validator, model_validator
 
+from mmseq.config.duration import DURATION
 from mmseq.config.paths import YamlPath
 from mmseq.config.section import Section
 from mmseq.config.splits import SPLITS
@@ -84,7 +85,7 @@ class TimelineConfig(Section):
     )
     resolution: str | None = Field(
         None,
-        pattern=r"^\d+(\.\d+)?\s*(s|min|h|d)$",
+        pattern=DURATION,
         description="bin width, such as 30min, 1h: a bin is stamped at its end",
     )
     anchor: str | None = Field(None, description="modality whose clock alone makes steps")

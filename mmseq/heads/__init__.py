@@ -16,7 +16,14 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError, PluginError
-from mmseq.heads.config import ColumnConfig, ColumnsConfig, HeadConfig, LabelConfig
+from mmseq.heads.config import (
+    ColumnConfig,
+    ColumnsConfig,
+    HeadConfig,
+    HidingConfig,
+    LabelConfig,
+    TargetConfig,
+)
 from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers, told_names
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import check_numbers
@@ -30,9 +37,11 @@ __all__ = [
     "Encoded",
     "Head",
     "HeadConfig",
+    "HidingConfig",
     "LabelConfig",
     "Labels",
     "Spec",
+    "TargetConfig",
     "Upcoming",
     "fill_unobserved",
     "heads",
@@ -57,12 +66,14 @@ class Head(nn.Module):
         scored: names of what `scores` tells.
         negatives: how many other events each label is told apart from; 0 but where the label is a next event
             without a likelihood.
+        baseline_names: in a report, of what the predictions are compared with.
     """
 
     Spec: ClassVar[type[BaseModel]]
     spec: Any
     scored: ClassVar[Sequence[str]] = ()
     negatives: int = 0
+    baseline_names: tuple[str, ...] = ("baseline",)
 
     @classmethod
     def reading(cls, config: Any) -> Reading | None:
@@ -147,6 +158,10 @@ class Head(nn.Module):
         That is the last value where `target.previous` has one, else what the training split tells:
         how often each class is, or the mean.
         """
+
+    def baselines(self, target: Target) -> dict[str, Float[Tensor, "label parameter"]]:
+        """What to compare with, by the names of `baseline_names`."""
+        return {"baseline": self.baseline(target)}
 
     def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
         """Columns of a prediction table, by what is told of each label column; `""` is the number itself."""

@@ -94,11 +94,11 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Upcoming:
-    """What a next-step head is fitted on.
+    """What a head is fitted on whose labels are the events of a modality.
 
     Attributes:
-        modality: the fitted modality whose next event is predicted.
-        waits: times from steps to that event, of some of the training split.
+        modality: the fitted modality.
+        waits: times from steps to its next event, of some of the training split; none where cells are hidden.
     """
 
     modality: Any

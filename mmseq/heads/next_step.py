@@ -38,6 +38,10 @@ class NextEventConfig(HeadConfig):
     def by_step(self) -> bool:
         return True
 
+    @property
+    def told_by(self) -> str:
+        return self.modality
+
 
 class NextStepConfig(NextEventConfig):
     kind: Literal["next_step"]

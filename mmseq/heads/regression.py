@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class RegressionHead(StandardisedHead):
     with the Gaussian loss also `nll` of y, and `crps` of y, or under log1p `crps_log1p` of log(1 + y).
     """
 
-    Spec = RegressionSpec
+    Spec: ClassVar[type[RegressionSpec]] = RegressionSpec
 
     def __init__(
         self,

@@ -48,7 +48,9 @@ class TaskScore:
         self.head = head if on_cpu else copy.deepcopy(head).cpu()
         self.loss = WeightedLoss()
         self.metrics = _in_float64(head.metrics())
-        self.baseline = _in_float64(head.metrics()) if with_baseline else {}
+        self.baselines: dict[str, dict[str, Metric]] = {}
+        if with_baseline:
+            self.baselines = {name: _in_float64(head.metrics()) for name in head.baseline_names}
 
     def update(self, parameters: Tensor, target: Target) -> None:
         target = replace(target, candidates=None).to("cpu")  # which the model alone needs
@@ -56,18 +58,21 @@ class TaskScore:
         total, weight = self.head.loss_sum(parameters, target), self.head.weights(target).double().sum()
         self.loss.update(total, weight, len(target))
         self.head.score(self.metrics, parameters, target)
-        if self.baseline:
-            self.head.score(self.baseline, self.head.baseline(target), target)
+        if self.baselines:
+            for name, said in self.head.baselines(target).items():
+                self.head.score(self.baselines[name], said, target)
 
     def scores(self) -> list[Metric]:
         """All metrics, which hold sums or lists that those of another process can be added to."""
-        return [self.loss, *self.metrics.values(), *self.baseline.values()]
+        others = [metric for own in self.baselines.values() for metric in own.values()]
+        return [self.loss, *self.metrics.values(), *others]
 
     def compute(self) -> dict[str, Any]:
         loss, labels = _value(self.loss)
         return {
-            "metrics": {name: float(_value(metric)) for name, metric in self.metrics.items()},
-            "baseline": {name: float(_value(metric)) for name, metric in self.baseline.items()},
+            "metrics": _values(self.metrics),
+            "baseline": {},
+            **{name: _values(own) for name, own in self.baselines.items()},
             "labels": int(labels),
             "loss": float(loss),
         }
@@ -116,11 +121,15 @@ def values_of(head: Head, parameters: Tensor, target: Target) -> dict[str, float
     """The metrics of a head's predictions, on the host."""
     metrics = _in_float64(head.metrics())
     head.score(metrics, parameters, target)
-    return {name: float(_value(metric)) for name, metric in metrics.items()}
+    return _values(metrics)
 
 
 def _in_float64(metrics: dict[str, Metric]) -> dict[str, Metric]:
     return {name: metric.set_dtype(torch.float64) for name, metric in metrics.items()}
+
+
+def _values(metrics: Mapping[str, Metric]) -> dict[str, float]:
+    return {name: float(_value(metric)) for name, metric in metrics.items()}
 
 
 def _value(metric: Metric) -> Any:

@@ -255,7 +255,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
-    pyarrow.csv.write_csv(_with_iso_times(table), path)
+    pyarrow.csv.write_csv(with_iso_times(table), path)
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
@@ -274,7 +274,7 @@ def _strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _with_iso_times(table: pa.Table) -> pa.Table:
+def with_iso_times(table: pa.Table) -> pa.Table:
     """Timestamps as text: `2024-02-28T10:00:00Z`, with microseconds where there are any."""
     for i, column in enumerate(table.schema):
         if pa.types.is_timestamp(column.type):

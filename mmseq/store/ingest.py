@@ -51,7 +51,7 @@ def _read(
     connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source, raw: Raw, uses: list[Use]
 ) -> None:
     if plan.known and source.open_world:
-        raw.table = _lacking(raw.table, [use.column for use in uses])
+        raw.table = lacking(raw.table, [use.column for use in uses])
     add_cells(connection, source, raw, uses)
     columns = ", ".join(f"{cell.value()} AS {name}" for name, cell in raw.cells.items())
     try:
@@ -83,7 +83,7 @@ def _open(connection: duckdb.DuckDBPyConnection, plan: Plan, source: Source, nam
         raise DataError(f"table {name!r}: cannot be read; {first_lines(error)}; check the file") from error
 
 
-def _lacking(table: Table, columns: Iterable[str]) -> Table:
+def lacking(table: Table, columns: Iterable[str]) -> Table:
     """The table with every column, missing throughout where there is none."""
     absent = tuple(dict.fromkeys(column for column in columns if column not in table.columns))
     empty = "".join(f", NULL::VARCHAR AS {quoted(column)}" for column in absent)

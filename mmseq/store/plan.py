@@ -73,7 +73,9 @@ def plan_of(experiment: Experiment) -> Plan:
 
     data, timeline = experiment.data, experiment.timeline
     tasks = {
-        name: heads.component_class(config.kind).reading(config) for name, config in experiment.tasks.items()
+        name: heads.component_class(config.kind).reading(config)
+        for name, config in experiment.tasks.items()
+        if config.told_by is None
     }
     return Plan(
         modalities={

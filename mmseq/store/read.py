@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Integer, Shaped
+from jaxtyping import Bool, Float64, Int32, Int64, Integer, Shaped
 
 from mmseq.config.splits import SPLITS as SPLIT_NAMES
 from mmseq.errors import CheckpointError
@@ -21,6 +21,7 @@ from mmseq.store.layout import (
     ORIGINS,
     SPLITS,
     STEP_INDEX,
+    STEP_TIME,
     index_file,
     row_file,
     shard_folder,
@@ -182,6 +183,13 @@ class Store:
     def n_events(self, name: str) -> Int64[np.ndarray, "sample"]:
         """Rows of each sample in a modality or task."""
         return np.diff(self.index(index_file(name)))
+
+    def times(self, sample: int) -> Float64[np.ndarray, "step"]:
+        """The times of a sample's steps, memory-mapped; see `Gathered.time`."""
+        shard = int(self.shard_starts.searchsorted(sample, side="right")) - 1
+        index = self.index(STEP_INDEX)
+        first, stop = index[sample : sample + 2] - index[self.shard_starts[shard]]
+        return self.shard(shard)[STEP_TIME][first:stop]
 
     def gather(
         self,

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from mmseq.batch import NumericEvents, Target
 from mmseq.batch.candidates import Candidates
-from mmseq.heads import Head, HeadConfig, Labels, Upcoming, heads
+from mmseq.heads import Head, HeadConfig, HidingConfig, Labels, Upcoming, heads
 from mmseq.heads.contrast import Compared
 from mmseq.heads.next_step import NextEventConfig
 from mmseq.modalities import Part
+from mmseq.modalities.numeric import NumericSpec
 from mmseq.sources import Reading
 from mmseq.testing.configs import built
 
@@ -27,8 +28,16 @@ WIDTH = 8
 class NextParts:
     """Stands in for a modality: two numbers and a category are its next event."""
 
+    @property
+    def spec(self) -> NumericSpec:
+        """Of the numbers alone."""
+        return NumericSpec(
+            columns=["a", "b"], mean=[1.0, -2.0], std=[2.0, 0.5], low=[-9.0, -9.0], high=[9.0, 9.0],
+            missing=[0.0, 0.0], time_scale=1.0, static=False,
+        )  # fmt: skip
+
     def next_parts(self) -> list[Part]:
-        numbers = {"columns": ["a", "b"], "mean": [1.0, -2.0], "std": [2.0, 0.5]}
+        numbers = self.spec.model_dump(include={"columns", "mean", "std"})
         classes = {"classes": ["x", "y", "z"], "counts": [5, 3, 1]}
         options = {"loss": "gaussian", "transform": None}
         return [
@@ -95,7 +104,8 @@ def example(config: HeadConfig, labels: Labels | None = None, *, seed: int = 0) 
             spec = head_class.fit(config, Upcoming(NoParts(), np.ones(0)))
             return Example(config, spec, contrast_target(config.negatives, seed))  # type: ignore[attr-defined]
         spec = head_class.fit(config, Upcoming(NextParts(), np.ones(0)))
-        return Example(config, spec, next_target(seed))
+        hides = isinstance(config, HidingConfig)
+        return Example(config, spec, hidden_target(seed) if hides else next_target(seed))
     if labels is None:
         own = getattr(head_class, "example_labels", None)
         labels = own() if own else example_labels(reading, seed)
@@ -134,6 +144,17 @@ def next_target(seed: int = 0) -> Target:
         previous=torch.from_numpy(previous),
         wait=torch.from_numpy(rng.exponential(3, N_LABELS).astype(np.float32)),
     )
+
+
+def hidden_target(seed: int = 0) -> Target:
+    """Hidden cells of the numbers of `NextParts`."""
+    target, numbers = next_target(seed), slice(0, 2)
+    assert target.observed is not None and target.previous is not None
+    rows = torch.nonzero(target.observed[:, numbers].any(1))[:, 0]
+    value, observed, previous = (
+        own[rows, numbers] for own in (target.value, target.observed, target.previous)
+    )
+    return Target(target.where[rows], value, observed, previous=previous)
 
 
 def contrast_target(n: int, seed: int = 0) -> Target:

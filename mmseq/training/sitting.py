@@ -16,6 +16,7 @@ from rich.console import Console
 
 from mmseq.balancers import balancers
 from mmseq.batch.assemble import Assembler
+from mmseq.batch.horizon import all_ahead
 from mmseq.batch.loader import evaluation_loader
 from mmseq.batch.order import Order
 from mmseq.batch.pools import pools_of
@@ -108,6 +109,9 @@ class Sitting:
             for samples in self.splits.values():
                 with telling_where(experiment, store, task, samples, data):
                     self.model.heads[task].encode(labels(store, task, samples))
+        for task, ahead in all_ahead(experiment.tasks, store).items():
+            for samples in self.splits.values():
+                ahead.encode(self.model.heads[task], ahead.values(samples))
         self.monitor, self.direction = monitored(experiment, self.model)
         check_validation(experiment, self.model, store, self.splits["validation"])
 

@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from mmseq.fit import labels
+from mmseq.heads import HidingConfig
 from mmseq.model import Model
 from mmseq.split import Split
 from mmseq.store import Store
@@ -33,6 +34,8 @@ def plan_tables(model: Model, store: Store, splits: Split, device: str, n_proces
             remarks = _remarks(store, task)
         elif negatives := model.heads[task].negatives:
             remarks = f"told apart from {negatives} others"
+        elif isinstance(head, HidingConfig):
+            remarks = f"{head.hide:.0%} of the cells hidden"
         tasks.add_row(task, head.kind, n, f"{head.weight:g}", remarks)
     size = _table("training", "samples", "steps", "longest", "parameters", "device")
     n_parameters = sum(p.numel() for p in model.parameters())
@@ -45,12 +48,16 @@ def plan_tables(model: Model, store: Store, splits: Split, device: str, n_proces
 
 
 def result_table(report: dict[str, Any], split: str) -> Table:
-    """Each task's metrics beside its baseline's."""
-    table = _table(f"{split} split", "task", "labels", "metric", "model", "baseline")
+    """Each task's metrics beside its baselines'."""
+    told = [name for result in report.values() for name, value in result.items() if isinstance(value, dict)]
+    names = list(dict.fromkeys(name for name in told if name not in ("metrics", "baseline")))
+    columns = ("task", "labels", "metric", "model", "baseline", *names)
+    table = _table(f"{split} split", *columns)
     for task, result in report.items():
         for i, (metric, value) in enumerate(result["metrics"].items()):
             first = (task, f"{result['labels']:,}") if i == 0 else ("", "")
-            table.add_row(*first, metric, _number(value), _number(result["baseline"].get(metric)))
+            others = (_number(result.get(name, {}).get(metric)) for name in ("baseline", *names))
+            table.add_row(*first, metric, _number(value), *others)
     return table
 
 

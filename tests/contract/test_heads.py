@@ -34,6 +34,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("count", {"distribution": "negative_binomial"}),
     ("survival", {"bins": [1.5, 4, 20]}),
     ("survival", {"bins": 1}),
+    *(("imputation", {"loss": loss}) for loss in ("absolute", "huber", "gaussian")),
     ("next_step", {"time": True}),
     ("next_step", {"time": True, "wait_components": 3}),
     ("next_step", {"negatives": 5}),

@@ -79,6 +79,8 @@ ONE_OF_MANY = [
     {"column": "word"},
     {"code": "word", "value": "number"},
     {"event": "another"},
+    {"table": "word", "column": "word"},
+    {"table": "word", "columns": ["word"]},
 ]
 
 

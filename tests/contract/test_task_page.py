@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmseq.heads import LabelConfig, heads
+from mmseq.heads import TargetConfig, heads
+from mmseq.heads.config import Horizon
 from mmseq.testing.head_examples import example_config
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ def _section(kind: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_option_is_in_the_section_of_its_kind(kind: str) -> None:
-    common = {*LabelConfig.model_fields, "kind", "column", "columns"}
+    common = {*TargetConfig.model_fields, "kind", "column", "columns"}
     text = _section(kind)
     missing = [name for name in heads.config_class(kind).model_fields if name not in common]
     assert [name for name in missing if not re.search(rf"`{name}(: [\w.]+)?`", text)] == []
@@ -46,3 +47,11 @@ def test_the_example_is_a_task(task: str) -> None:
 
 def test_the_example_has_every_kind() -> None:
     assert sorted(task["kind"] for task in TASKS.values()) == KINDS
+
+
+def test_what_all_have_in_common_is_named() -> None:
+    common = PAGE.partition("## What all have in common")[2].partition("\n## ")[0]
+    fields = {*TargetConfig.model_fields, *Horizon.model_fields} - {"kind"}
+    assert [name for name in sorted(fields) if not re.search(rf"\b{name}\b", common)] == []
+    (example,) = re.findall(r"```yaml\n(.*?)```", common, re.DOTALL)
+    assert [heads.parse(task).looks_ahead for task in yaml.safe_load(example)["tasks"].values()] == [True]

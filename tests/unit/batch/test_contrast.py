@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmseq.batch import Batch, NumericEvents
+from mmseq.batch.asked import Asked
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.contrast import Negatives
 from mmseq.batch.loader import evaluation_loader, windows
@@ -211,5 +212,5 @@ def test_label_weights_need_no_arrays(
         return events(self, step, arrays, words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(assembler.modalities["vitals"]), "events", counted)
-    assert assembler._label_weights(SAMPLES, window) == expected
+    assert assembler._label_weights(Asked(SAMPLES, window, 7)) == expected
     assert not read

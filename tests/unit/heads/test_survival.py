@@ -194,9 +194,7 @@ def test_it_learns_who_lives_longer_though_half_are_censored() -> None:
     end = -torch.rand(2_000, dtype=torch.float64).log() * 4
     values = torch.stack([time.minimum(end), (time <= end).double()], 1)
     rows = [(float(a), float(b)) for a, b in values]
-    head = SurvivalHead(
-        SurvivalHead.fit(_config(), _labels(*rows)), 2, duration="d", event="e", bins=10
-    ).double()
+    head = SurvivalHead(SurvivalHead.fit(_config(), _labels(*rows)), 2).double()
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
     target = Target(torch.arange(2_000), values)
     for _ in range(200):

@@ -1,0 +1,42 @@
+"""`mmseq impute`: a table of numbers with gaps to one without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmseq.cli._model import open_model
+from mmseq.cli._options import Plugin
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of its model.")],
+    input: Annotated[
+        Path, typer.Option("--input", "-i", help="Raw data, laid out as those the run was trained on.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .csv, .jsonl or .parquet.")],
+    task: Annotated[
+        str | None, typer.Option("--task", help="Task of kind imputation, where the run has several.")
+    ] = None,
+    plugin: Plugin = [],  # noqa: B006 – typer reads the default, nobody changes it
+) -> None:
+    """Fill the missing numbers of a table by a task of kind imputation, and mark what was filled.
+
+    Example: mmseq impute runs/vitals --input data/vitals --output filled.csv
+    """
+    from mmseq.inference.impute import impute, write_imputed
+    from mmseq.inference.predict import check_ending
+    from mmseq.place import leads
+
+    check_ending(output)
+    model = open_model(run, plugin)
+    imputed = impute(model, input, task=task, keep_text=output.suffix == ".csv")
+    if not leads():
+        return
+    write_imputed(imputed.table, output)
+    told = ", ".join(f"{n} of {feature}" for feature, n in imputed.filled.items())
+    print(f"{imputed.table.num_rows} rows written to {output}; filled: {told}")
+    for line in imputed.notes:
+        print(f"warning: {line}")

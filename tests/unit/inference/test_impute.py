@@ -1,0 +1,120 @@
+"""Tables filled by a model that was not trained: every cell is where it belongs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from mmseq.config.experiment import Experiment
+from mmseq.data import prepare
+from mmseq.errors import ConfigError
+from mmseq.fit import fit
+from mmseq.inference.impute import impute
+from mmseq.model import Model
+
+WIDE = {"kind": "numeric", "table": "lab", "time": "t", "columns": ["a", "b"]}
+LONG = {"kind": "numeric", "table": "long", "time": "t", "pivot": {"code": "what", "value": "value"}}
+
+
+def tables() -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    rows = [
+        (f"p{i}", float(t)) for i in range(6) for t in (3, 1, 1, 2)
+    ]  # two events at one time, none in order
+    values = random.normal(size=(len(rows), 2)).round(3)
+    cells = [[None if random.random() < 0.4 else float(v) for v in row] for row in values]
+    lab = {"t": [t for _, t in rows], "id": [i for i, _ in rows], "a": [c[0] for c in cells]}
+    lab |= {"kept": [f"row {i}" for i in range(len(rows))], "b": [c[1] for c in cells]}
+    long = [(i, t, "ab"[f], v) for (i, t), row in zip(rows, cells, strict=True) for f, v in enumerate(row)]
+    names = ("id", "t", "what", "value")
+    who = pa.table({"id": [f"p{i}" for i in range(6)]})
+    return {
+        "who": who,
+        "lab": pa.table(lab),
+        "long": pa.table({n: [r[c] for r in long] for c, n in enumerate(names)}),
+    }
+
+
+def build(folder: Path, modality: dict[str, Any], **more: Any) -> tuple[Model, dict[str, Any]]:
+    data = tables()
+    tree = {
+        "name": "gaps",
+        "data": {"source": {"kind": "memory", "id": "id"}, "store": str(folder)},
+        "modalities": {"m": modality},
+        "core": {"kind": "gru", "hidden": 4},
+        "tasks": {"fill": {"kind": "imputation", "modality": "m"}},
+    }
+    experiment = Experiment.model_validate(tree | more)
+    torch.manual_seed(0)
+    store = prepare(experiment, data)
+    return Model(experiment, fit(experiment, store, np.arange(len(store)))).double().eval(), data
+
+
+def answers(model: Model, data: dict[str, Any]) -> dict[tuple[str, float], dict[str, float]]:
+    rows = model.predict(data, every_step=True).to_pylist()
+    return {(r["id"], r["time"]): {f: r[f"fill.{f}"] for f in "ab"} for r in rows}
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_each_gap_has_the_answer_of_its_step(tmp_path: Path, window: int | None) -> None:
+    model, data = build(tmp_path, WIDE, training={"window": window})
+    imputed, said = impute(model, data), answers(model, data)
+    before, after = data["lab"].to_pylist(), imputed.table.to_pylist()
+    assert imputed.table.column_names == ["t", "id", "a", "kept", "b", "a_imputed", "b_imputed"]
+    n = 0
+    for old, new in zip(before, after, strict=True):
+        assert {k: new[k] for k in ("t", "id", "kept")} == {k: old[k] for k in ("t", "id", "kept")}
+        for f in "ab":
+            assert new[f"{f}_imputed"] == (old[f] is None)
+            expected = said[old["id"], old["t"]][f] if old[f] is None else old[f]
+            assert new[f] == (pytest.approx(expected, rel=1e-9) if old[f] is None else expected)
+            n += old[f] is None
+    assert n == sum(imputed.filled.values()) > 10 and not imputed.notes
+
+
+def test_a_long_table_comes_out_wide(tmp_path: Path) -> None:
+    """A row for each time of a sample with a value, the mean of several; a row without any is none."""
+    model, data = build(tmp_path, LONG)
+    imputed, said = impute(model, data).table.to_pylist(), answers(model, data)
+    there: dict[tuple[str, float], dict[str, list[float]]] = {}
+    for row in data["long"].to_pylist():
+        if row["value"] is not None:
+            there.setdefault((row["id"], row["t"]), {"a": [], "b": []})[row["what"]].append(row["value"])
+    assert [(r["id"], r["t"]) for r in imputed] == sorted(there)
+    for row in imputed:
+        for f, values in there[row["id"], row["t"]].items():
+            expected = np.mean(values) if values else said[row["id"], row["t"]][f]
+            assert row[f] == pytest.approx(expected, rel=1e-9) and row[f"{f}_imputed"] == (not values)
+
+
+def test_rows_of_nobody_are_left_and_told(tmp_path: Path) -> None:
+    source = {"kind": "memory", "id": "id"}
+    model, data = build(tmp_path, WIDE, data={"source": source, "store": str(tmp_path), "samples": "who"})
+    data["who"] = pa.table({"id": ["p1"]})
+    imputed = impute(model, data)
+    for old, new in zip(data["lab"].to_pylist(), imputed.table.to_pylist(), strict=True):
+        if old["id"] != "p1":
+            assert new == old | {"a_imputed": False, "b_imputed": False}
+    assert any(note.startswith("20 rows were left as they are") for note in imputed.notes)
+
+
+def test_no_rows_at_all(tmp_path: Path) -> None:
+    model, data = build(tmp_path, WIDE)
+    assert impute(model, {"lab": data["lab"].slice(0, 0)}).table.num_rows == 0
+
+
+def test_what_cannot_be_filled_is_told(tmp_path: Path) -> None:
+    model, data = build(tmp_path, WIDE)
+    with pytest.raises(ConfigError, match="a column 'a_imputed', as a mark is called; rename it"):
+        impute(model, {"lab": data["lab"].append_column("a_imputed", data["lab"]["a"])})
+    with pytest.raises(ConfigError, match="--task x: must be of kind 'imputation'"):
+        impute(model, data, task="x")
+    tasks = {f"fill_{m}": {"kind": "imputation", "modality": m} for m in "vw"}
+    two, data = build(tmp_path, WIDE, modalities={"v": WIDE, "w": WIDE}, tasks=tasks)
+    with pytest.raises(ConfigError, match="fills one modality at a time; name a task of fill_v, fill_w"):
+        impute(two, data)
