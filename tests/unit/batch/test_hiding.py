@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from mmseq.batch import Batch, NumericEvents
 from mmseq.batch.assemble import Assembler
+from mmseq.batch.hiding import without
 from mmseq.batch.loader import evaluation_loader, windows
 from mmseq.config.experiment import Experiment
 from mmseq.fit import fit
@@ -240,3 +241,10 @@ def test_what_cannot_be_hidden_is_told(make_experiment: MakeExperiment, tasks: A
 def test_a_modality_is_filled_by_one_task(make_experiment: MakeExperiment) -> None:
     with pytest.raises(ValidationError, match="'vitals' is filled by another task already"):
         make_experiment(tasks={"fill": TASKS["fill"], "again": TASKS["fill"]})
+
+
+def test_nothing_is_complete_once_a_cell_is_hidden() -> None:
+    """Caught: events still said to be complete, whose hidden cells are then taken for zeros that were seen."""
+    values = torch.ones(3, 2)
+    events = NumericEvents(torch.arange(3), values, values > 0, complete=True)
+    assert not without(events, torch.eye(3, 2, dtype=torch.bool)).complete
