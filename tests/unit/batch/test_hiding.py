@@ -244,7 +244,7 @@ def test_a_modality_is_filled_by_one_task(make_experiment: MakeExperiment) -> No
 
 
 def test_nothing_is_complete_once_a_cell_is_hidden() -> None:
-    """Caught: events still said to be complete, whose hidden cells are then taken for zeros that were seen."""
+    """Caught: events still said to be complete, whose hidden cells then pass for zeros that were seen."""
     values = torch.ones(3, 2)
     events = NumericEvents(torch.arange(3), values, values > 0, complete=True)
     assert not without(events, torch.eye(3, 2, dtype=torch.bool)).complete
