@@ -4,8 +4,9 @@
 
 Each row of the first two files is an engine's cycle: unit, cycle, 3 settings, 21 sensors, separated by
 spaces. Training engines run until they fail; test engines stop some cycles earlier, how many the third file
-tells. A first line that is no numbers is skipped. A cycle's label is how many are left, 125 at most. Every
-fifth training engine validates. Only the last cycle of a test engine is judged, and has a label.
+tells. A first line that is no numbers is skipped. A cycle's label is how many are left, 125 at most. Only the
+last cycle of a test engine is judged, and has a label. Every fifth training engine validates; it could have
+been cut after any cycle from the 31st on, the shortest test engine's last, and has a label at each of these.
 
     cycles.csv    engine, cycle, setting_1 … setting_3, sensor_1 … sensor_21
     engines.csv   engine, split
@@ -20,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MOST = 125
+FIRST_CUT = 31
 COLUMNS = [*(f"setting_{i}" for i in range(1, 4)), *(f"sensor_{i}" for i in range(1, 22))]
 
 
@@ -49,10 +51,11 @@ def main(train: Path, test: Path, left: Path, folder: Path) -> None:
     splits: list[tuple[str, str]] = []
     labels: list[tuple[str, str, int]] = []
     for unit, rows in engines(train).items():
-        engine = f"train_{unit}"
-        splits.append((engine, "validation" if unit % 5 == 0 else "train"))
+        engine, validates = f"train_{unit}", unit % 5 == 0
+        splits.append((engine, "validation" if validates else "train"))
         cycles += [[engine, *row] for row in rows]
-        labels += [(engine, row[0], min(MOST, len(rows) - i)) for i, row in enumerate(rows, 1)]
+        left_of = [(engine, row[0], min(MOST, len(rows) - i)) for i, row in enumerate(rows, 1)]
+        labels += left_of[FIRST_CUT - 1 :] if validates else left_of
     remaining = [int(row[0]) for row in numbers(left)]
     for (unit, rows), rest in zip(engines(test).items(), remaining, strict=True):
         engine = f"test_{unit}"

@@ -5,9 +5,15 @@
 The file holds rows `CaseID, ActivityID, CompleteTimestamp`, case after case, as in
 https://github.com/verenich/ProcessSequencePrediction (Tax et al. 2017), which has `helpdesk.csv` and
 `bpi_12_w.csv`. The first two thirds of the cases, in the file's order, train, as there; the last fifth of
-these validates. An event of the second in which the case's last one was comes a second later.
+these validates.
+
+After each event a label tells the next activity and the days until it. After a case's last event the next
+is `end`, without a time. Cases that are not trained on have labels where they are judged: after the second
+event and each later one but the last. An event of the second in which the case's last one was stands one
+second later in `events.csv`; its label has 0 days.
 
     events.csv    case, day, activity, hour, weekday; day counts from the case's first event
+    next.csv      case, day, next, wait
     cases.csv     case, split
 """
 
@@ -27,12 +33,17 @@ def cases(source: Path) -> dict[str, list[tuple[datetime, str]]]:
     found: dict[str, list[tuple[datetime, str]]] = {}
     with source.open(newline="") as file:
         for row in csv.DictReader(file):
-            events = found.setdefault(row["CaseID"], [])
             time = datetime.fromisoformat(row["CompleteTimestamp"])
-            if events:
-                time = max(time, events[-1][0] + timedelta(seconds=1))
-            events.append((time, row["ActivityID"]))
+            found.setdefault(row["CaseID"], []).append((time, row["ActivityID"]))
     return found
+
+
+def days(events: list[tuple[datetime, str]]) -> list[str]:
+    """Since the first event, each later than the one before."""
+    apart: list[datetime] = []
+    for time, _ in events:
+        apart.append(max(time, apart[-1] + timedelta(seconds=1)) if apart else time)
+    return [f"{(time - apart[0]) / DAY:.6f}" for time in apart]
 
 
 def split_of(place: int, n_cases: int) -> str:
@@ -43,9 +54,21 @@ def split_of(place: int, n_cases: int) -> str:
 
 
 def rows_of(case: str, events: list[tuple[datetime, str]]) -> Iterator[tuple[object, ...]]:
-    for time, activity in events:
+    for (time, activity), day in zip(events, days(events), strict=True):
         hour = time.hour + time.minute / 60 + time.second / 3600
-        yield case, f"{(time - events[0][0]) / DAY:.6f}", activity, f"{hour:.4f}", f"{time:%a}"
+        yield case, day, activity, f"{hour:.4f}", f"{time:%a}"
+
+
+def labels_of(
+    case: str, events: list[tuple[datetime, str]], *, judged: bool
+) -> Iterator[tuple[object, ...]]:
+    """What comes after each event, or where it is judged alone."""
+    place = days(events)
+    for i in range(1 if judged else 0, len(events) - 1):
+        (time, _), (then, activity) = events[i : i + 2]
+        yield case, place[i], activity, f"{(then - time) / DAY:.6f}"
+    if not judged:
+        yield case, place[-1], "end", ""
 
 
 def write(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -54,13 +77,15 @@ def write(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -
 
 
 def main(source: Path, folder: Path) -> None:
-    """Writes both tables into a folder."""
+    """Writes the three tables into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     found = cases(source)
-    rows = (row for case, events in found.items() for row in rows_of(case, events))
-    write(folder / "events.csv", ("case", "day", "activity", "hour", "weekday"), rows)
-    splits = ((case, split_of(place, len(found))) for place, case in enumerate(found))
-    write(folder / "cases.csv", ("case", "split"), splits)
+    splits = {case: split_of(place, len(found)) for place, case in enumerate(found)}
+    events = (row for case, own in found.items() for row in rows_of(case, own))
+    write(folder / "events.csv", ("case", "day", "activity", "hour", "weekday"), events)
+    labels = (row for case, own in found.items() for row in labels_of(case, own, judged=splits[case] != "train"))
+    write(folder / "next.csv", ("case", "day", "next", "wait"), labels)
+    write(folder / "cases.csv", ("case", "split"), splits.items())
 
 
 if __name__ == "__main__":

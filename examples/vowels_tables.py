@@ -3,7 +3,7 @@
     python examples/vowels_tables.py JapaneseVowels_TRAIN.ts JapaneseVowels_TEST.ts data/vowels
 
 The files are of https://www.timeseriesclassification.com. After `@data`, each line is a sample: its channels,
-each a list of numbers by commas, and its class, by colons. Every fifth training sample of a class validates.
+each a list of numbers by commas, and its class, by colons. Every tenth training sample of a class validates.
 
     series.csv    sample, frame, channel_1, channel_2, …
     samples.csv   sample, split, label
@@ -41,7 +41,7 @@ def main(train: Path, test: Path, folder: Path) -> None:
         for i, (channels, label) in enumerate(samples(source)):
             n_channels = len(channels)
             seen[label] += 1
-            validates = part == "train" and seen[label] % 5 == 0
+            validates = part == "train" and seen[label] % 10 == 0
             about.append((f"{part}_{i}", "validation" if validates else part, label))
             series += [[f"{part}_{i}", k, *row] for k, row in enumerate(zip(*channels, strict=True))]
     names = [f"channel_{i}" for i in range(1, n_channels + 1)]

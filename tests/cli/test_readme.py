@@ -223,12 +223,12 @@ def _download(folder: Path) -> None:
     for name in ("helpdesk.csv", "bpi_12_w.csv"):
         (folder / name).write_text(f"CaseID,ActivityID,CompleteTimestamp\n{events}")
     cycle = " ".join("0.5" for _ in range(24))
-    cycles = "".join(f"{i} {n} {cycle}\n" for i in range(1, 6) for n in (1, 2))
+    cycles = "".join(f"{i} {n} {cycle}\n" for i in range(1, 6) for n in range(1, 33))
     (folder / "train_FD001.txt").write_text(cycles)
     (folder / "test_FD001.txt").write_text(cycles)
     (folder / "RUL_FD001.txt").write_text("9\n" * 5)
     sounds = ":".join("1,2" for _ in range(12))
-    vowels = "@data\n" + "".join(f"{sounds}:{i % 2}\n" for i in range(12))
+    vowels = "@data\n" + "".join(f"{sounds}:{i % 2}\n" for i in range(20))
     for part in ("TRAIN", "TEST"):
         (folder / f"JapaneseVowels_{part}.ts").write_text(vowels)
 
