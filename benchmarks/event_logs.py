@@ -2,10 +2,10 @@
 
     python benchmarks/event_logs.py data/helpdesk [run …] [--split test]
 
-The plain method tells the most common next activity after the last one, or the end, and the median wait after
-it, in the training cases. After it comes a line for each folder of a trained run. `accuracy` and `mae_days`
-are as in Tax et al. 2017: an event follows wherever they judge, and the end is an answer all the same, which is
-always wrong. `accuracy_given_one_follows` is of the best answer other than the end.
+The plain method tells what is most common after the last activity in the training cases, an activity or the
+end, and the median wait. After it a line for each folder of a trained run. `accuracy` and `mae_days` are
+as in Tax et al. 2017: only where an event follows, and yet the end is an answer, which is always wrong.
+`accuracy_given_one_follows` is of the best answer other than the end.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ END = "end"
 def read(root: Path) -> pd.DataFrame:
     """A row a label: case, day, next, wait, activity, split."""
     return duckdb.sql(f"""
-        SELECT CAST("case" AS VARCHAR) AS id, day AS time, split, CAST(activity AS VARCHAR) AS activity, next, wait
-        FROM '{root}/next.csv' JOIN '{root}/events.csv' USING ("case", day) JOIN '{root}/cases.csv' USING ("case")
-        ORDER BY id, time""").df()
+        SELECT CAST("case" AS VARCHAR) AS id, day AS time, split, activity, next, wait
+        FROM '{root}/next.csv' JOIN '{root}/events.csv' USING ("case", day)
+        JOIN '{root}/cases.csv' USING ("case") ORDER BY id, time""").df()
 
 
 def judge(held: pd.DataFrame, told: pd.DataFrame) -> dict[str, float]:

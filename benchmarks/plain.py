@@ -1,4 +1,4 @@
-"""What trees on plain features reach on two of the tables of `examples`, to set beside the toolkit; JSON lines.
+"""What trees on plain features reach on the engines and the vowels of `examples`; JSON lines.
 
     python benchmarks/plain.py cmapss data/cmapss
     python benchmarks/plain.py vowels data/vowels
@@ -34,7 +34,8 @@ def cmapss(root: Path, split: str) -> Rows:
         for n in ("4", "19", "UNBOUNDED")
     )
     frame = duckdb.sql(f"""
-        SELECT * FROM (SELECT *, {means} FROM '{root}/cycles.csv') JOIN '{root}/left.csv' l USING (engine, cycle)
+        SELECT * FROM (SELECT *, {means} FROM '{root}/cycles.csv')
+        JOIN '{root}/left.csv' USING (engine, cycle)
         JOIN '{root}/engines.csv' USING (engine) ORDER BY engine, cycle""").df()
     inputs = frame.drop(columns=["engine", "left", "split"])
     inputs = inputs.loc[:, inputs.nunique() > 1]
@@ -55,7 +56,8 @@ def vowels(root: Path, split: str) -> Rows:
     train, held = (about["split"] == "train").to_numpy(), (about["split"] == split).to_numpy()
     for seed in SEEDS:
         model = ExtraTreesClassifier(500, random_state=seed).fit(inputs[train], about["label"][train])
-        yield {"seed": seed, "n": int(held.sum()), "accuracy": model.score(inputs[held], about["label"][held])}
+        accuracy = model.score(inputs[held], about["label"][held])
+        yield {"seed": seed, "n": int(held.sum()), "accuracy": accuracy}
 
 
 TABLES = {"cmapss": cmapss, "vowels": vowels}

@@ -59,9 +59,7 @@ def rows_of(case: str, events: list[tuple[datetime, str]]) -> Iterator[tuple[obj
         yield case, day, activity, f"{hour:.4f}", f"{time:%a}"
 
 
-def labels_of(
-    case: str, events: list[tuple[datetime, str]], *, judged: bool
-) -> Iterator[tuple[object, ...]]:
+def labels_of(case: str, events: list[tuple[datetime, str]], *, judged: bool) -> Iterator[tuple[object, ...]]:
     """What comes after each event, or where it is judged alone."""
     place = days(events)
     for i in range(1 if judged else 0, len(events) - 1):
@@ -83,7 +81,8 @@ def main(source: Path, folder: Path) -> None:
     splits = {case: split_of(place, len(found)) for place, case in enumerate(found)}
     events = (row for case, own in found.items() for row in rows_of(case, own))
     write(folder / "events.csv", ("case", "day", "activity", "hour", "weekday"), events)
-    labels = (row for case, own in found.items() for row in labels_of(case, own, judged=splits[case] != "train"))
+    trains = {case for case, split in splits.items() if split == "train"}
+    labels = (row for case, own in found.items() for row in labels_of(case, own, judged=case not in trains))
     write(folder / "next.csv", ("case", "day", "next", "wait"), labels)
     write(folder / "cases.csv", ("case", "split"), splits.items())
 

@@ -72,7 +72,7 @@ def _long_samples(experiment: Experiment) -> Iterator[Contradiction]:
 
 
 def _readout(experiment: Experiment) -> Iterator[Contradiction]:
-    """A task at steps reads the core as it is there; the default, which a resolved run writes down, is let by."""
+    """Of tasks at steps none reads it; the default, which a resolved run writes down, is let by."""
     default = type(experiment).model_fields["readout"].get_default(call_default_factory=True)
     if all(task.by_step for task in experiment.tasks.values()) and experiment.readout != default:
         yield ("readout",), "does nothing: every task predicts at steps, from the core itself; leave it out"

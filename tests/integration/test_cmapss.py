@@ -26,7 +26,7 @@ def tables(source: Path, folder: Path) -> Path:
 
 
 def test_labels_count_down_and_are_capped(tmp_path: Path) -> None:
-    """Caught: off by one at the failure or the first cut; a label at each cycle of a test engine; a lost header."""
+    """Caught: off by one at failure or first cut; a label at each cycle of a test engine; a lost header."""
     row = " ".join(["0.5"] * 24)
     header = "unit_number time s1\n"
     train = "".join(f"{unit} {cycle} {row}  \n" for unit in range(1, 6) for cycle in range(1, 128))

@@ -83,9 +83,9 @@ def test_the_plain_method_and_its_judge(tmp_path: Path) -> None:
 @needs_logs
 @pytest.mark.slow
 def test_the_helpdesk(tmp_path: Path) -> None:
-    """The published counts; on cases that chose the configuration, no worse than what follows the last activity."""
+    """The published counts; on cases that chose the epoch, no worse than what follows the last activity."""
     root = tables(LOGS / "helpdesk.csv", tmp_path / "tables")
-    counts = "count(*), count(DISTINCT \"case\"), count(DISTINCT activity)"
+    counts = 'count(*), count(DISTINCT "case"), count(DISTINCT activity)'
     assert read_csv(str(root / "events.csv")).aggregate(counts).fetchone() == (13_710, 3_804, 9)
     paths = (f"data.source.root={root}", f"data.store={tmp_path / 'stores'}")
     run = mmseq.train(mmseq.load_config(ROOT / "configs" / "helpdesk.yaml", paths), output=tmp_path)
