@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-ROUNDS, WARM, STEPS = 5, 3, 12
+ROUNDS, WARM, STEPS = 11, 3, 24
 BATCH, LENGTH, CHANNELS, WIDTH = 64, 100, 16, 128
 SIDES = {"one process, two threads": (1, 2), "two processes, one thread": (2, 1)}
 

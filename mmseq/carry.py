@@ -172,7 +172,7 @@ def align(
     """
     if one_each(step, timeline) and (timeline.is_one_step or (state is None and not timeline.continues)):
         # As for a modality that makes all steps: nothing is remembered from before.
-        seen = Seen(encoded, torch.ones_like(step, dtype=torch.bool), encoded.new_zeros(len(encoded)))
+        seen = Seen(encoded, timeline.everywhere, encoded.new_zeros(len(encoded)))
         return seen, {"value": encoded, "time": timeline.time} if timeline.continues else {}
     value, at = _mean_by_step(encoded, step)
     if state is None:
@@ -234,5 +234,5 @@ def hide(seen: Seen, hidden: Bool[Tensor, "sample"], timeline: Timeline) -> Seen
 
 def clock(timeline: Timeline, scale: float, dtype: torch.dtype) -> Float[Tensor, "step 2"]:
     """Time since the previous step and since the origin, log1p in typical step lengths."""
-    elapsed = torch.stack([timeline.delta.to(timeline.time.dtype), timeline.time], 1) / scale
+    elapsed = torch.stack([timeline.delta, timeline.time], 1) / scale
     return elapsed.abs().log1p().copysign(elapsed).to(dtype)

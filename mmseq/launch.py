@@ -16,6 +16,7 @@ from types import FrameType
 from typing import IO
 
 from mmseq.errors import ProcessLost
+from mmseq.processes import LISTENING
 from mmseq.signals import STOPS, handling
 
 _GRACE = 20.0  # seconds that processes have to end by themselves once one has failed
@@ -61,21 +62,21 @@ def _ranks(
     """The processes, and where all but the first write their standard error."""
     ranks: list[subprocess.Popen[bytes]] = []
     said: list[IO[bytes] | None] = []
-    port = _free_port()
     try:
-        for rank in range(size):
-            said.append(tempfile.TemporaryFile() if rank else None)  # noqa: SIM115 – closed below
-            ranks.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "mmseq", *arguments],
-                    env=_environment(rank, size, port, alive),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL if rank else None,
-                    stderr=said[rank],
-                    pass_fds=(alive,),
-                    start_new_session=True,  # Ctrl-C reaches the launcher alone
+        with meeting_place() as there:
+            for rank in range(size):
+                said.append(tempfile.TemporaryFile() if rank else None)  # noqa: SIM115 – closed below
+                ranks.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "mmseq", *arguments],
+                        env=os.environ | environment(rank, size, there) | {WATCHED: str(alive)},
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL if rank else None,
+                        stderr=said[rank],
+                        pass_fds=(alive,) if rank else (alive, there.fileno()),
+                        start_new_session=True,  # Ctrl-C reaches the launcher alone
+                    )
                 )
-            )
         yield ranks, said
     finally:
         for process in ranks:
@@ -87,16 +88,18 @@ def _ranks(
                 file.close()
 
 
-def _environment(rank: int, size: int, port: int, alive: int) -> dict[str, str]:
-    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
-    there = {**places, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, WATCHED: alive}
-    return os.environ | {name: str(value) for name, value in there.items()}
+def meeting_place() -> socket.socket:
+    """Listens already, so that nobody else gets its port before the first process does."""
+    return socket.create_server(("127.0.0.1", 0))
 
 
-def _free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
+def environment(rank: int, size: int, there: socket.socket) -> dict[str, str]:
+    """What a process of one machine is told of its place; the first one also of the socket passed to it."""
+    told: dict[str, object] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    told["MASTER_ADDR"], told["MASTER_PORT"] = there.getsockname()
+    if not rank:
+        told[LISTENING] = there.fileno()
+    return {name: str(value) for name, value in told.items()}
 
 
 def _wait(ranks: list[subprocess.Popen[bytes]]) -> tuple[int, int]:

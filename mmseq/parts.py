@@ -21,7 +21,7 @@ class Parts(nn.ModuleDict, Generic[Part]):
         object.__setattr__(self, name, value)
 
     def __getitem__(self, name: str) -> Part:
-        return cast(Part, super().__getitem__(name))
+        return cast(Part, self._modules[name])
 
     def items(self) -> ItemsView[str, Part]:
         return cast("ItemsView[str, Part]", super().items())

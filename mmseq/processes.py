@@ -27,6 +27,9 @@ from mmseq.place import Place, launched
 
 Result = TypeVar("Result")
 
+LISTENING = "MMSEQ_LISTENING"
+"""A socket, by its descriptor, that listens already where the processes are to meet."""
+
 _FAILED = "failed"
 _LONG, _LEADER_FIRST = timedelta(hours=24), 2.0
 
@@ -173,7 +176,11 @@ def _words(place: Place) -> Any:
     address, port = _rendezvous()
     # torchrun's own agent keeps them where it says so; else the first process does.
     keeps = place.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    return distributed.TCPStore(address, port, place.size, keeps, timedelta(minutes=10), False)
+    listening = os.environ.pop(LISTENING, None)
+    return distributed.TCPStore(
+        address, port, place.size, keeps, timedelta(minutes=10), False,
+        master_listen_fd=int(listening) if keeps and listening is not None else None,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 import mmseq
+from mmseq.launch import environment, meeting_place
 from mmseq.modalities import modalities
 from mmseq.plugin import load_plugin
 
@@ -111,24 +111,21 @@ def in_processes(tmp_path: Path) -> Callable[..., list[Ended]]:
     """Runs Python code, or a list of `mmseq` arguments, in several processes that find one another."""
 
     def run(work: str | list[str], n: int, limit: float = 120) -> list[Ended]:
-        with socket.socket() as tried:
-            tried.bind(("127.0.0.1", 0))
-            port = tried.getsockname()[1]
         command = ["-c", work] if isinstance(work, str) else ["-m", "mmseq", *work]
         started = []
-        for rank in range(n):
-            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n}
-            told = {**place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
-            started.append(
-                subprocess.Popen(
-                    [sys.executable, *command],
-                    cwd=tmp_path,
-                    text=True,
-                    env=os.environ | {name: str(value) for name, value in told.items()},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
+        with meeting_place() as there:
+            for rank in range(n):
+                started.append(
+                    subprocess.Popen(
+                        [sys.executable, *command],
+                        cwd=tmp_path,
+                        text=True,
+                        env=os.environ | environment(rank, n, there) | {"OMP_NUM_THREADS": "1"},
+                        pass_fds=() if rank else (there.fileno(),),
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                    )
                 )
-            )
         try:
             said = [process.communicate(timeout=limit) for process in started]
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
@@ -60,11 +60,14 @@ class NumericEvents(Events):
         observed: true where a feature has a real value.
         age: log1p of the time since each feature was last observed, in typical step lengths; 0 where it
             is observed now, -1 where it never was. Set by the modality's `carry`.
+        complete: every feature of every event is known to have a real value: told by the host that read
+            them, so that no device has to be asked.
     """
 
     values: Float[Tensor, "event feature"]
     observed: Bool[Tensor, "event feature"]
     age: Float[Tensor, "event feature"] | None = None
+    complete: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

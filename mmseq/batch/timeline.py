@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -52,10 +51,7 @@ class Timeline:
     def of_one_step(cls, time: Float[Tensor, "sample"]) -> Timeline:
         """One step of each sample, after which it goes on: what a live event is."""
         n = time.shape[0]
-        order, each, zeros = _one(time.device) if n == 1 else _rows(n, time.device)
-        timeline = cls(order, time, zeros, continues=True)
-        vars(timeline).update(lengths_list=[1] * n, sample=each, last=each, is_one_step=True)
-        return timeline
+        return (_one(time.device) if n == 1 else _at_origin(n, time.device))._with(time=time)
 
     @property
     def n_samples(self) -> int:
@@ -82,6 +78,11 @@ class Timeline:
         return self.starts[1:] - 1
 
     @cached_property
+    def everywhere(self) -> Bool[Tensor, "step"]:
+        """True at every step: where a modality is present that makes them all."""
+        return torch.ones_like(self.time, dtype=torch.bool)
+
+    @cached_property
     def is_one_step(self) -> bool:
         """Whether each sample has one step, exactly."""
         return self.n_steps == self.n_samples and set(self.lengths_list) <= {1}
@@ -101,8 +102,8 @@ class Timeline:
 
     def _with(self, **fields: Any) -> Timeline:
         """A copy that keeps what was worked out already: a device would be waited for to read it again."""
-        other = copy.copy(self)
-        vars(other).update(fields)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), **fields)
         return other
 
     def to(self, device: Any) -> Timeline:
@@ -119,14 +120,19 @@ class Timeline:
         return moved
 
 
-def _rows(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """For one step of each of n samples: the starts, the samples, and no time since the step before."""
-    order = torch.arange(n + 1, device=device)
-    return order, order[:-1], torch.zeros(n, device=device)
+def _at_origin(n: int, device: torch.device) -> Timeline:
+    """One step of each of n samples, at time 0, with what can be worked out of it."""
+    order, time = torch.arange(n + 1, device=device), torch.zeros(n, dtype=torch.float64, device=device)
+    timeline = Timeline(order, time, torch.zeros(n, device=device), continues=True)
+    each = order[:-1]
+    everywhere = torch.ones_like(time, dtype=torch.bool)
+    known = {"lengths_list": [1] * n, "sample": each, "last": each, "everywhere": everywhere}
+    vars(timeline).update(known, is_one_step=True)
+    return timeline
 
 
 @lru_cache(maxsize=8)
-def _one(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """The same for a single sample, made once: a live event has few operations to spare."""
+def _one(device: torch.device) -> Timeline:
+    """That of a single sample, made once: a live event has few operations to spare."""
     with torch.inference_mode(False):
-        return _rows(1, device)
+        return _at_origin(1, device)

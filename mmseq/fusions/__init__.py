@@ -35,7 +35,7 @@ class Seen:
 
     def marks(self) -> Float[Tensor, "step 2"]:
         """Presence and age as numbers."""
-        return torch.stack([self.present, self.age], 1).to(self.values.dtype)
+        return torch.stack([self.present.to(self.age.dtype), self.age], 1).to(self.values.dtype)
 
 
 class Fusion(nn.Module):

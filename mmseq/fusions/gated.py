@@ -41,9 +41,11 @@ class GatedFusion(Fusion):
     def forward(
         self, seen: Mapping[str, Seen], clock: Float[Tensor, "step clock"]
     ) -> Float[Tensor, "step width"]:
-        inputs = {name: torch.cat([seen[name].values, seen[name].marks()], 1) for name in self.modalities}
-        gates = self.gate(torch.cat([*inputs.values(), clock], 1)).sigmoid().chunk(len(inputs), 1)
-        fused = self.clock(clock)
-        for gate, (name, x) in zip(gates, inputs.items(), strict=True):
-            fused = fused + gate * self.values[name](x).tanh()
+        parts = [part for name in self.modalities for part in (seen[name].values, seen[name].marks())]
+        inputs = torch.cat([*parts, clock], 1)
+        gates = self.gate(inputs).sigmoid().chunk(len(self.modalities), 1)
+        fused, size = self.clock(clock), self.width + 2
+        for i, name in enumerate(self.modalities):
+            x = inputs[:, i * size : (i + 1) * size]
+            fused = fused + gates[i] * self.values[name](x).tanh()
         return fused

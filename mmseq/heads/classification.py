@@ -161,8 +161,14 @@ class ClassificationHead(Head):
             return F.logsigmoid(torch.cat([-parameters, parameters], 1))
         return parameters.log_softmax(1)
 
+    def probability(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query class"]:
+        """p of each class."""
+        if self.is_binary:
+            return torch.cat([-parameters, parameters], 1).sigmoid()
+        return parameters.softmax(1)
+
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
-        probability = self.log_probability(parameters).exp().cpu().numpy()
+        probability = self.probability(parameters).cpu().numpy()
         columns = {f"p_{name}": probability[:, c] for c, name in enumerate(self.spec.classes)}
         return {"": self._names[probability.argmax(1)], **columns}
 

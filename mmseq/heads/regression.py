@@ -108,10 +108,10 @@ class RegressionHead(StandardisedHead):
         return self.untransform(self.transformed(parameters))
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
-        told = {"": self.original(parameters)}
-        if self.is_gaussian:
-            told["scale"] = self.gaussian(parameters)[1]
-        return self.named(told)
+        if not self.is_gaussian:
+            return self.named({"": self.original(parameters)})
+        mean, scale = self.gaussian(parameters)
+        return self.named({"": self.untransform(mean), "scale": scale})
 
     def gaussian(
         self, parameters: Float[Tensor, "query parameter"]
@@ -126,8 +126,9 @@ class RegressionHead(StandardisedHead):
                 f"regression: a number can be drawn where its loss is 'gaussian'; it is {self.loss_name!r}, "
                 "which learns no spread; set loss: gaussian, and train again"
             )
-        scale = self.units(parameters)[1] * self.log_scale(parameters).double().exp()
-        return self.transformed(parameters), scale
+        mean, std = self.units(parameters)
+        scale = std * self.log_scale(parameters).double().exp()
+        return mean + std * self.location(parameters).double(), scale
 
     def sample(
         self,

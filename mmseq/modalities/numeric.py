@@ -179,8 +179,11 @@ class NumericModality(Modality):
     ) -> NumericEvents:
         values = arrays["values"]
         observed = values == values  # not NaN
-        values = np.where(observed, values, 0)
-        return NumericEvents(step, torch.from_numpy(values), torch.from_numpy(observed))
+        complete = bool(observed.all())
+        if not complete:
+            values = np.where(observed, values, 0)
+        told = torch.from_numpy(values), torch.from_numpy(observed)
+        return NumericEvents(step, *told, complete=complete)
 
     def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
         rows = [[number_cell(cell) for cell in cells_of(value, self.spec.columns)] for value in values]
@@ -194,7 +197,8 @@ class NumericModality(Modality):
         values = self.normalise(events.values)
         alone = not timeline.continues and state is None
         live = timeline.is_one_step and not self.spec.static and one_each(events.step, timeline)
-        if (alone or live) and not self.decays and bool(observed.all()):  # as often: nothing to fill or learn
+        complete = events.complete and self.all_seen
+        if (alone or live) and complete and not self.decays:  # as often: nothing to fill or learn
             time = timeline.time[:, None].expand_as(values) if live else timeline.time
             after = {} if alone else {"value": values, "time": time}
             return NumericEvents(events.step, values, observed, torch.zeros_like(values)), after

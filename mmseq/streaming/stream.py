@@ -27,6 +27,7 @@ from mmseq.words import word_of
 
 SCHEMA = "mmseq stream 2"
 HEARD = "heard.safetensors"
+_FIRST = torch.zeros(1, dtype=torch.int64)  # the place of a single event, made once
 
 
 class Stream:
@@ -289,7 +290,8 @@ class Stream:
                 values.append(value)
         modality = self._modalities[name]
         try:
-            return modality.parse(torch.tensor(place, dtype=torch.int64), values)
+            at = _FIRST if place == [0] else torch.tensor(place, dtype=torch.int64)
+            return modality.parse(at, values)
         except DataError:
             for i, value in zip(place, values, strict=True):
                 try:

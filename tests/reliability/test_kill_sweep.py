@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,12 @@ class Diary(pl.Callback):
 
 
 def _sitting(experiment: Experiment, folder: Path) -> None:
-    """Starts a run, or goes on with the one that is there, as a user would."""
+    """Starts a run, or goes on with the one that is there, as a user would; one that has ended is left alone.
+
+    A kill may come between the model's last rename and the end of the process: nothing is left to do then.
+    """
+    if any(folder.glob("*/model")):
+        return
     begun = [path.parent.parent for path in folder.glob("*/checkpoints/step-*") if path.name[-1].isdigit()]
     resume = mmseq.Run(begun[0]) if begun else None
     mmseq.train(experiment, output=folder, resume=resume, callbacks=[Diary(folder / "diary")])
@@ -54,6 +60,8 @@ def _forked(work: Callable[[], None], kill_after: float | None = None) -> bool:
         try:
             work()
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     if kill_after is not None:

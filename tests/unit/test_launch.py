@@ -16,7 +16,8 @@ import pytest
 
 import mmseq.launch
 from mmseq.errors import ProcessLost
-from mmseq.launch import WATCHED, _free_port, launch
+from mmseq.launch import WATCHED, environment, launch, meeting_place
+from mmseq.processes import LISTENING
 
 PROGRAM = """\
 #!{python} -S
@@ -199,6 +200,10 @@ def test_one_whose_launcher_is_no_more_is_asked_to_stop() -> None:
     child.stdout.close()
 
 
-def test_a_free_port_can_be_listened_at() -> None:
-    with socket.socket() as there:
-        there.bind(("127.0.0.1", _free_port()))
+def test_nobody_takes_the_place_where_processes_are_to_meet() -> None:
+    """Caught: a port that was looked up and let go, which another program may have by then."""
+    with meeting_place() as there, socket.socket() as other:
+        first, second = (environment(rank, 2, there) for rank in range(2))
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", int(second["MASTER_PORT"])))
+        assert (first[LISTENING], LISTENING in second) == (str(there.fileno()), False)

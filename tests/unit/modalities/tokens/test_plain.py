@@ -17,7 +17,7 @@ from mmseq.modalities.tokens import (
     build_tokens,
     fit_tokens,
 )
-from mmseq.modalities.tokens.plain import words
+from mmseq.modalities.tokens.plain import Words, words
 from mmseq.ragged import Ragged
 
 TEXTS = ["Don't panic!", "", "ünïcode 🎉 don't", "   ", "panic"]
@@ -150,3 +150,18 @@ def test_a_store_that_is_no_text_is_told(kind: str) -> None:
 def test_facts_that_are_none(facts: dict[str, object], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         TokensSpec.model_validate(facts)
+
+
+SIGNS = [*map(chr, range(128)), *"''''\n\n\n\x1caabbA_  "]
+
+
+@pytest.mark.parametrize("lower", [True, False])
+@given(st.lists(st.text(st.sampled_from(SIGNS), max_size=20), max_size=5), st.integers(1, 30))
+@settings(derandomize=True, deadline=None, database=None)
+def test_texts_of_ascii_are_cut_together_as_each_alone(lower: bool, texts: list[str], longest: int) -> None:
+    """Caught: signs that are spaces to Unicode alone (0x1c to 0x1f); a line's end within a text."""
+    tokens = build_tokens(TokensSpec(kind="words", vocabulary=["a", "b", "ab", "a'b", "'", "_"], lower=lower))
+    assert isinstance(tokens, Words)
+    alone = [words(text, lower, longest) for text in texts]
+    expected = [[tokens.codes.get(word, 0) for word in row] for row in alone]
+    assert listed(tokens.cut(ragged(texts), longest)) == expected
