@@ -35,6 +35,7 @@ def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     yield from _task_names(experiment)
     yield from _task_modalities(experiment)
     yield from _long_samples(experiment)
+    yield from _readout(experiment)
     yield from _monitor(experiment)
     yield from _balancer(experiment)
     yield from _drawing(experiment)
@@ -70,6 +71,13 @@ def _long_samples(experiment: Experiment) -> Iterator[Contradiction]:
             ("training", "recompute"),
             f"does nothing: a window has {training.window} steps; make it less, or leave it out",
         )
+
+
+def _readout(experiment: Experiment) -> Iterator[Contradiction]:
+    """Of tasks at steps none reads it; the default, which a resolved run writes down, is let by."""
+    default = type(experiment).model_fields["readout"].get_default(call_default_factory=True)
+    if all(task.by_step for task in experiment.tasks.values()) and experiment.readout != default:
+        yield ("readout",), "does nothing: every task predicts at steps, from the core itself; leave it out"
 
 
 def _balancer(experiment: Experiment) -> Iterator[Contradiction]:

@@ -222,6 +222,18 @@ def _download(folder: Path) -> None:
     parts = {"train": [1, 2, 3, 4, 5], "valid": [6, 7], "test": [8, 9]}
     with gzip.open(folder / "raindrop_splits_recordids.json.gz", "wt") as file:
         json.dump({str(i): parts for i in range(1, 6)}, file)
+    events = "".join(f"{i},{n},2012-01-0{n} 0{n}:00:00\n" for i in range(9) for n in (1, 2, 3))
+    for name in ("helpdesk.csv", "bpi_12_w.csv"):
+        (folder / name).write_text(f"CaseID,ActivityID,CompleteTimestamp\n{events}")
+    cycle = " ".join("0.5" for _ in range(24))
+    cycles = "".join(f"{i} {n} {cycle}\n" for i in range(1, 6) for n in range(1, 33))
+    (folder / "train_FD001.txt").write_text(cycles)
+    (folder / "test_FD001.txt").write_text(cycles)
+    (folder / "RUL_FD001.txt").write_text("9\n" * 5)
+    sounds = ":".join("1,2" for _ in range(12))
+    vowels = "@data\n" + "".join(f"{sounds}:{i % 2}\n" for i in range(20))
+    for part in ("TRAIN", "TEST"):
+        (folder / f"JapaneseVowels_{part}.ts").write_text(vowels)
 
     (folder / "MELD.Raw").mkdir()
     header = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n"

@@ -127,17 +127,18 @@ def test_a_core_that_looks_ahead_cannot_go_on(training: str, message: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("training", "message"),
+    ("option", "message"),
     [
         ("training: {window: 10, recompute: 10}", "training.recompute: does nothing: a window has 10 steps"),
         (
             "training: {supervise: every_step}",
             "training.supervise: does nothing: every task predicts",
         ),
+        ("readout: {kind: mean}", "readout: does nothing: every task predicts at steps, from the core"),
     ],
 )
-def test_options_that_would_do_nothing_are_refused(training: str, message: str) -> None:
-    tree = load_tree(f"core: {{kind: gru}}\n{training}")
+def test_options_that_would_do_nothing_are_refused(option: str, message: str) -> None:
+    tree = load_tree(f"core: {{kind: gru}}\n{option}")
     tree["tasks"] = {"next": tree["tasks"]["next"]}
     with pytest.raises(ConfigProblems, match=message):
         load_config(tree)
