@@ -107,7 +107,7 @@ FAULTS: list[tuple[type[Fusion], str]] = [
     (AveragesPresent, "outputs are finite|finite where no modality was ever seen"),
     (NormsValues, "finite where no modality was ever seen"),
     (GoesByOrder, "told apart by name"),
-    (HasIdleParameter, "gradients: every trainable parameter gets a gradient.*idle has none"),
+    (HasIdleParameter, "never seen: every trainable parameter gets a gradient.*idle has none"),
     (HasVainParameter, "every parameter and modality matters.*idle is zero"),
     (SkipsEmpty, r"no steps give outputs \(0, width\), on the graph"),
     (ChangesValues, "what is seen is left as it is"),
