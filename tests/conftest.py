@@ -17,6 +17,7 @@ import mmseq
 from mmseq.launch import environment, meeting_place
 from mmseq.modalities import modalities
 from mmseq.plugin import load_plugin
+from mmseq.registry import FAMILIES, family
 
 torch.set_num_threads(1)  # workers share the cores; more threads than cores wait for each other
 
@@ -134,6 +135,19 @@ def in_processes(tmp_path: Path) -> Callable[..., list[Ended]]:
         return [Ended(*said, process.returncode) for said, process in zip(said, started, strict=True)]
 
     return run
+
+
+@pytest.fixture
+def forgets_plugins() -> Iterator[None]:
+    """The plugin files that a test loads are unknown to the next one."""
+    before = set(sys.modules)
+    yield
+    loaded = {name for name in sys.modules if name.startswith("mmseq_plugin_")} - before
+    for registry in map(family, FAMILIES):
+        for kind in [kind for kind, (_, cls) in registry._classes.items() if cls.__module__ in loaded]:
+            del registry._classes[kind]
+    for name in loaded:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

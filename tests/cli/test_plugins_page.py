@@ -43,6 +43,7 @@ def test_its_commands_run(tmp_path: Path) -> None:
     assert (tmp_path / "mmseq-pulse" / "pyproject.toml").is_file()
 
 
+@pytest.mark.usefixtures("forgets_plugins")
 @pytest.mark.parametrize("block", _blocks("yaml"), ids=lambda block: block.split()[1])
 def test_its_yaml_is_read(block: str) -> None:
     told = yaml.safe_load(block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from mmseq.config.load import load_config
 from mmseq.cores import cores
 from mmseq.errors import ConfigError, PluginError
 from mmseq.plugin import load_plugin
-from mmseq.registry import FAMILIES, family
 
 CORE = """\
 from typing import Literal
@@ -42,16 +41,7 @@ tasks: {b: {kind: classification, table: b.csv, column: y}}
 """
 
 
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    """Forgets the plugins of a test."""
-    yield
-    for registry in map(family, FAMILIES):
-        for kind, (_, cls) in list(registry._classes.items()):
-            if cls.__module__.startswith("mmseq_plugin_"):
-                del registry._classes[kind]
-    for name in [name for name in sys.modules if name.startswith("mmseq_plugin_")]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("forgets_plugins")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 
 
 @pytest.fixture(autouse=True)
-def plugins() -> None:
+def plugins(forgets_plugins: None) -> None:
     load_plugin(PLUGINS / "hazard.py")
     load_plugin(PLUGINS / "gps.py")
 
