@@ -71,7 +71,7 @@ COMPOSED: dict[str, dict[str, Any]] = {
 }
 
 
-QUICK = ("plain stack", "both ways", "cnn with dropout", "markers")
+QUICK = ("plain stack", "both ways", "cnn with dropout")
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,8 @@ def test_what_it_has_learned_is_in_the_checkpoint(
     assert not torch.equal(factors, torch.ones_like(factors))
 
 
-@pytest.mark.parametrize(
-    "kind", [kind if kind == "pcgrad" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_balance_as_one(toy: Path, tmp_path: Path, in_processes: Any, kind: str) -> None:
     """caught: Gram matrices, or losses, of a part of the batch; steps that only one process takes."""
     alone = mmseq.train(

@@ -50,14 +50,13 @@ def test_every_flipped_bit_is_noticed(name: str, folder: Path) -> None:
             refuse(folder, str(folder / name), "copy it again")
 
 
-def test_every_flipped_bit_of_the_manifest_is_noticed(folder: Path) -> None:
+def test_a_flipped_bit_of_any_byte_of_the_manifest_is_noticed(folder: Path) -> None:
     content = (folder / MANIFEST).read_bytes()
     for place in range(len(content)):
-        for bit in range(8):
-            flipped = bytearray(content)
-            flipped[place] ^= 1 << bit
-            (folder / MANIFEST).write_bytes(flipped)
-            refuse(folder, str(folder / MANIFEST))
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        (folder / MANIFEST).write_bytes(flipped)
+        refuse(folder, str(folder / MANIFEST))
 
 
 def test_every_cut_is_noticed(folder: Path) -> None:

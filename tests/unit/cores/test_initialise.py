@@ -15,9 +15,9 @@ from mmseq.cores.recurrent import RecurrentCore
 GATED = ["lstm", "gru", "decay_gru"]
 
 
-def build(kind: str, **options: int) -> RecurrentCore:
+def build(kind: str, hidden: int = 2000, **options: int) -> RecurrentCore:
     torch.manual_seed(0)
-    return cores.build(cores.config_class(kind)(kind=kind, hidden=2000, layers=2, **options), 3)
+    return cores.build(cores.config_class(kind)(kind=kind, hidden=hidden, layers=2, **options), 3)
 
 
 @pytest.mark.parametrize("kind", GATED)
@@ -40,7 +40,7 @@ def test_chrono_lets_a_state_last(kind: str) -> None:
     time = torch.arange(100, dtype=torch.float64)
     timeline = Timeline(torch.tensor([0, 100]), time, torch.zeros(100), continues=True)
     for options, least, most in (({}, 0.0, 1e-6), ({"chrono": 1000}, 0.6, 0.8)):
-        core = build(kind, **options)
+        core = build(kind, hidden=300, **options)
         for name, weight in core.rnn.named_parameters():
             if name.startswith("weight"):
                 torch.nn.init.zeros_(weight)

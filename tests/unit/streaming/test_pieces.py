@@ -123,7 +123,7 @@ def test_pieces_give_what_the_whole_gives(tmp_path: Path, options: dict[str, Any
     for id in STARTS:
         for seed in range(1 if saving else 3):
             stream, found = Stream(model), []
-            for time, values in pushes_of(id, np.random.default_rng(seed), most=40 if saving else 120):
+            for time, values in pushes_of(id, np.random.default_rng(seed), most=120):
                 found += stream.rows(id, time, values)
                 if saving:
                     stream.save(tmp_path / "live")
