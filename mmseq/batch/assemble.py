@@ -122,7 +122,8 @@ class Assembler:
     def _goes_on(self, samples: Int64[np.ndarray, "member"], window: Window | None) -> bool:
         return window is not None and bool((self.store.lengths[samples] > window[1]).any())
 
-    def _batch(self, asked: Asked, continues: bool) -> Batch:
+    def _batch(self, asked: Asked, continues: bool, weights: dict[str, float] | None = None) -> Batch:
+        """Of a part, with the label weights of the whole."""
         samples, seed, window = asked.samples, asked.seed, asked.window
         early = self.early and seed is not None
         gathered = self.store.gather(samples, list(self.modalities), self.stored_tasks, window, early)
@@ -143,7 +144,8 @@ class Assembler:
         for name, cells in hidden.items():
             events[name] = without(cast(NumericEvents, events[name]), cells)
         ids, begin = self.store.ids[samples].tolist(), 0 if window is None else window[0]
-        weights = self._weights(targets, samples, window if early else None)
+        if weights is None:
+            weights = self._weights(targets, samples, window if early else None)
         return Batch(ids, timeline, events, targets, weights, begin=begin)
 
     def _hidden(
@@ -189,8 +191,8 @@ class Assembler:
         if self._whole is None or self._whole[0] != key:  # the parts of a batch come one after another
             self._whole = (key, self._label_weights(Asked(samples, window, seed)))
         mine = split(samples, self.store.lengths[samples], parts)[part]
-        batch = self._batch(Asked(mine, window, seed), self._goes_on(samples, window))
-        return replace(batch, weights=self._whole[1], share=1 / parts)
+        batch = self._batch(Asked(mine, window, seed), self._goes_on(samples, window), self._whole[1])
+        return replace(batch, share=1 / parts)
 
     def _label_weights(self, asked: Asked) -> dict[str, float]:
         """Of a whole global batch, reading only what targets are made of."""

@@ -61,13 +61,24 @@ class NumericEvents(Events):
         age: log1p of the time since each feature was last observed, in typical step lengths; 0 where it
             is observed now, -1 where it never was. Set by the modality's `carry`.
         complete: every feature of every event is known to have a real value: told by the host that read
-            them, so that no device has to be asked.
+            them, see `if_complete`, so that no device has to be asked. `dataclasses.replace` forgets it.
     """
 
     values: Float[Tensor, "event feature"]
     observed: Bool[Tensor, "event feature"]
     age: Float[Tensor, "event feature"] | None = None
-    complete: bool = field(default=False, kw_only=True)
+    complete: bool = field(default=False, init=False)
+
+    def if_complete(self, complete: bool) -> NumericEvents:
+        """These events, from now on told to be complete, or not."""
+        vars(self)["complete"] = complete
+        return self
+
+    def take(self, rows: Int64[Tensor, "row"]) -> NumericEvents:
+        return super().take(rows).if_complete(self.complete)
+
+    def to(self, device: Any) -> NumericEvents:
+        return super().to(device).if_complete(self.complete)
 
 
 @dataclass(frozen=True)

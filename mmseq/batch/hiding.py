@@ -127,5 +127,4 @@ class Hiding:
 
 def without(events: NumericEvents, hidden: Bool[Tensor, "event feature"]) -> NumericEvents:
     """The events as if some cells had never been observed."""
-    values, observed = torch.where(hidden, 0, events.values), events.observed & ~hidden
-    return replace(events, values=values, observed=observed, complete=False)
+    return replace(events, values=torch.where(hidden, 0, events.values), observed=events.observed & ~hidden)

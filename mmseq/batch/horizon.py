@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mmseq.store import Gathered, Store, Window
     from mmseq.store.gather import Rows
 
-_TOLERANCE = 1e-12  # 0.7 + 0.1 is less than 0.8
+_ROUNDING = 4  # float64 numbers on, as where 0.7 + 0.1 is less than 0.8
 _STEPS_AT_ONCE = 1_000_000
 
 Values = tuple[Int64[np.ndarray, "event"], Shaped[np.ndarray, "event"]]
@@ -51,7 +51,7 @@ def within(
 
 def _limit(time: Float64[np.ndarray, "step"], horizon: float) -> Float64[np.ndarray, "step"]:
     limit = time + horizon
-    return limit + _TOLERANCE * np.maximum(np.abs(limit), horizon)
+    return limit + _ROUNDING * np.spacing(np.maximum(np.abs(limit), horizon))
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,15 @@ class Head(nn.Module):
         """The columns that hold the labels; None where the targets come from the inputs themselves.
 
         Here: the numbers of the columns that the config names.
+
+        Raises:
+            PluginError: it names none.
         """
+        if not isinstance(config, ColumnConfig | ColumnsConfig):
+            raise PluginError(
+                f"{cls.__name__}: must have `reading`, or a config that names columns; came "
+                f"{type(config).__name__}; derive it from ColumnConfig or ColumnsConfig"
+            )
         return Reading(config.table, config.time, numbers=config.names)
 
     @classmethod

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from mmseq.batch import Target
+from mmseq.errors import PluginError
 from mmseq.heads import Head, Labels, Spec
 
 
@@ -48,8 +49,12 @@ class LinearHead(Head):
 
     @classmethod
     def constant(cls, config: Any, values: Float64[np.ndarray, "_label"]) -> Sequence[float]:
-        """The parameters that fit a column best without any inputs; it has at least one label."""
-        raise NotImplementedError(f"{cls.__name__} needs `constant`, or a `fit` of its own")
+        """The parameters that fit a column best without any inputs; it has at least one label.
+
+        Raises:
+            PluginError: neither this nor `fit` is written.
+        """
+        raise PluginError(f"{cls.__name__}: must have `constant` or a `fit`; came neither; write one of them")
 
     @classmethod
     def fit(cls, config: Any, facts: Labels) -> Any:

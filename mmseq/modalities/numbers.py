@@ -72,8 +72,8 @@ class NumbersModality(Modality):
         complete = bool(observed.all())
         if not complete:
             values = np.where(observed, values, 0)
-        told = torch.from_numpy(values), torch.from_numpy(observed)
-        return NumericEvents(step, *told, complete=complete)
+        told = NumericEvents(step, torch.from_numpy(values), torch.from_numpy(observed))
+        return told.if_complete(complete)
 
     def parse(self, step: Tensor, values: Sequence[Any]) -> NumericEvents:
         rows = [[number_cell(cell) for cell in cells_of(value, self.read)] for value in values]

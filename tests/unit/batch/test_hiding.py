@@ -246,5 +246,6 @@ def test_a_modality_is_filled_by_one_task(make_experiment: MakeExperiment) -> No
 def test_nothing_is_complete_once_a_cell_is_hidden() -> None:
     """Caught: events still said to be complete, whose hidden cells then pass for zeros that were seen."""
     values = torch.ones(3, 2)
-    events = NumericEvents(torch.arange(3), values, values > 0, complete=True)
+    events = NumericEvents(torch.arange(3), values, values > 0).if_complete(True)
+    assert events.take(torch.tensor([0, 2])).complete and events.to("cpu").complete
     assert not without(events, torch.eye(3, 2, dtype=torch.bool)).complete

@@ -146,6 +146,13 @@ def test_bounds_are_exact() -> None:
     assert row.tolist() == [1, 2, 2, 4]  # not the event of the sample after, nor the step's own
 
 
+def test_bounds_are_as_fine_as_times_far_from_their_origin_are() -> None:
+    """Seconds since 1970. Caught: a tolerance in proportion to the time itself, here of 2 ms."""
+    time = 1.7e9 + np.array([0.0, 10.0, 10.001])
+    where, row = within(np.arange(3), np.array([0, 3]), time, 10.0)
+    assert where.tolist() == [0, 1] and row.tolist() == [1, 2]
+
+
 def test_facts_are_of_the_training_split(ahead: Experiment, store: Store) -> None:
     train = np.arange(10)
     facts = fit(ahead, store, train)

@@ -97,13 +97,31 @@ def test_gives_what_the_whole_gives(model: Model, assembler: Assembler, width: i
         assert not rows
 
 
+def _early(experiment: Experiment, model: Model) -> Model:
+    """The same, supervised at every step."""
+    training = experiment.training.model_copy(update={"supervise": "every_step"})
+    early = Model(experiment.model_copy(update={"training": training}), model.facts).double()
+    early.load_state_dict(model.state_dict())
+    return early
+
+
+def test_a_part_without_samples_knows_the_weights_of_the_whole(
+    experiment: Experiment, model: Model, store: Store
+) -> None:
+    """Caught: weights that each part worked out for itself, of samples that it has not."""
+    early = _early(experiment, model)
+    assembler = Assembler(store, early, tasks=list(early.heads))
+    whole = assembler.batch(SAMPLES, 1, (0, 3))
+    parts = [assembler.micro_batch(SAMPLES, part, 20, 1, (0, 3)) for part in range(20)]
+    assert min(len(part.ids) for part in parts) == 0
+    assert all(part.weights == whole.weights for part in parts)
+
+
 @pytest.mark.parametrize("width", [3, 50])
 def test_early_labels_stand_at_every_step_and_weigh_as_much(
     experiment: Experiment, model: Model, store: Store, width: int
 ) -> None:
-    training = experiment.training.model_copy(update={"supervise": "every_step"})
-    early = Model(experiment.model_copy(update={"training": training}), model.facts).double()
-    early.load_state_dict(model.state_dict())
+    early = _early(experiment, model)
     assembler = Assembler(store, early, tasks=list(early.heads))
     last = assembler.batch(SAMPLES)  # evaluation: at the last step, as ever
     parts = _parts(assembler, width, seed=1)

@@ -101,3 +101,16 @@ def test_scores_that_nobody_named_are_told() -> None:
     target = Target(torch.arange(1), torch.zeros(1, 1))
     with pytest.raises(PluginError, match="Other: `scores` tells what `scored` names, mae, rmse; mae came"):
         head.score(head.metrics(), torch.zeros(1, 2), target)
+
+
+class ForgetsBoth(LinearHead):
+    loss, decode = SquaredHead.loss, SquaredHead.decode
+
+
+def test_what_is_not_written_is_told() -> None:
+    """Of a head without its constant, and of one whose config names no columns."""
+    labels = Labels(("a",), np.zeros((2, 1)), np.zeros(0), task="t")
+    with pytest.raises(PluginError, match="ForgetsBoth: must have `constant` or a `fit`"):
+        ForgetsBoth.fit(None, labels)
+    with pytest.raises(PluginError, match="SquaredHead: must have `reading`, or a config that names columns"):
+        SquaredHead.reading(object())
