@@ -44,6 +44,11 @@ class Run:
             )
 
     @classmethod
+    def of(cls, run: Run | str | Path) -> Run:
+        """A run, or its folder."""
+        return run if isinstance(run, Run) else cls(run)
+
+    @classmethod
     def create(cls, root: Path, experiment: Experiment, source: str | None = None) -> Run:
         """A new folder `root/name`, or `root/name-2` and so on where that is taken.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import predict_stored
 from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
+from mmseq.registry import did_you_mean
 from mmseq.run import Run
 from mmseq.split import listed_samples
 
@@ -27,21 +29,22 @@ if TYPE_CHECKING:
     from mmseq.store import Store
 
 
-def evaluate(run: Run, split: str, data: Any = None) -> dict[str, Any]:
+def evaluate(run: Run | str | Path, split: str, data: Any = None) -> dict[str, Any]:
     """Evaluates a run's model on a split; keeps metrics and predictions in the run's folder.
 
     Under torchrun or srun, every process makes this call, and takes its share of the samples.
 
     Args:
-        run: a finished run.
+        run: a finished run, or its folder.
         split: train, validation or test.
         data: tables in memory, for a source of kind `memory`.
 
     Raises:
-        ConfigError: the split has no sample.
+        ConfigError: there is no such split, or it has no sample.
         DataError: samples of the run are gone from the data.
         MemoryShort: a batch does not fit into memory.
     """
+    run = Run.of(run)
     with together() as processes:
         model, store, samples = processes.first(lambda: split_of(run, split, data))
         return score(run, model, store, samples, split, processes)
@@ -64,7 +67,12 @@ def split_of(run: Run, split: str, data: Any = None) -> tuple[Model, Store, np.n
     """A run's model, its store, and the samples of a split; see `evaluate`."""
     model = run.model()
     store = prepare(model.experiment, data)
-    samples = listed_samples(run.splits, store)[split]
+    splits = listed_samples(run.splits, store)
+    if split not in splits:
+        raise ConfigError(
+            f"{run.path}: a split is one of {', '.join(splits)}; {split!r} came{did_you_mean(split, splits)}"
+        )
+    samples = splits[split]
     if not len(samples):
         raise ConfigError(f"{run.path}: the {split} split has no sample; see data.split")
     return model, store, samples

@@ -24,6 +24,10 @@ from mmseq.training.checkpoints import Checkpoints
 from mmseq.training.module import TrainingModule
 from mmseq.training.shared import cosines
 
+_UNCHOSEN = (
+    "no epoch was chosen, and the weights are the last one's: what is monitored never had a finite value, as "
+    "where the validation split has no label of its task; see training.monitor"
+)
 _VANISHED, _EXPLODED = 1e-7, 100.0
 
 
@@ -170,7 +174,7 @@ class Keeper(pl.Callback):
     def _keep_best(self, trainer: pl.Trainer, module: Any, value: float) -> None:
         best = self.progress.best
         better = best is None or (value > best if self.direction == "max" else value < best)
-        if better and not math.isnan(value):
+        if better and math.isfinite(value):
             self.progress.best, self.progress.stale = value, 0
             self.progress.best_step = self.progress.step
             self.best = self._snapshot(trainer, module)
@@ -196,6 +200,8 @@ class Keeper(pl.Callback):
                 best = "best"
             line += f"  ({best})"
         self._tell(line)  # before it is kept: a kill between them has it told twice rather than never
+        if self.progress.done and self.report is not None and self.progress.best is None:
+            self._tell(f"warning: {_UNCHOSEN}")
         due, stop = self._agree(None)
         if due or self.progress.done or stop is not None:
             self._save(trainer, module)
