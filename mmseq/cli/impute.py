@@ -27,10 +27,10 @@ def command(
     Example: mmseq impute runs/vitals --input data/vitals --output filled.csv
     """
     from mmseq.inference.impute import impute, write_imputed
-    from mmseq.inference.predict import check_ending
+    from mmseq.inference.predict import check_output
     from mmseq.place import leads
 
-    check_ending(output)
+    check_output(output, input)
     model = open_model(run, plugin)
     imputed = impute(model, input, task=task, keep_text=output.suffix == ".csv")
     if not leads():

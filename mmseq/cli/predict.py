@@ -32,10 +32,10 @@ def command(
 
     Example: mmseq predict runs/flights --input data/flights --output predictions.csv
     """
-    from mmseq.inference.predict import check_ending, predict, write_table
+    from mmseq.inference.predict import check_output, predict, write_table
     from mmseq.place import leads
 
-    check_ending(output)
+    check_output(output, input)
     model = open_model(run, plugin)
     predictions = predict(model, input, every_step=every_step, calibrated=calibrated)
     if not leads():

@@ -230,6 +230,13 @@ def check_ending(path: Path) -> None:
         raise ConfigError(f"{path}: predictions are written as {', '.join(_WRITERS)}; name such a file")
 
 
+def check_output(path: Path, source: Path) -> None:
+    """Raises ConfigError where a table cannot be written so, or would replace one that it is made from."""
+    check_ending(path)
+    if path.exists() and path.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"{path}: must not be of the input; came a file of {source}; name another file")
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Writes CSV, JSON lines or Parquet, by the file's ending; complete or not at all."""
     check_ending(path)

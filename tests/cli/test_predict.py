@@ -66,6 +66,18 @@ def test_every_step(mmseq: Run, raw: Path) -> None:
         assert final[row["id"]]["level"] == pytest.approx(row["level"], abs=1e-5)
 
 
+@pytest.mark.parametrize("verb", ["predict", "impute"])
+def test_the_input_is_never_written_over(mmseq: Run, raw: Path, verb: str) -> None:
+    """Caught: a raw table replaced by what was guessed from it."""
+    before = (raw / "raw" / "vitals.csv").read_bytes()
+    outcome = mmseq(verb, "run", "--input", "raw", "-o", "./raw/vitals.csv")
+    assert outcome.code == 2
+    assert outcome.err == (
+        "error: raw/vitals.csv: must not be of the input; came a file of raw; name another file\n"
+    )
+    assert (raw / "raw" / "vitals.csv").read_bytes() == before
+
+
 def test_model_may_be_moved_away_from_its_run(mmseq: Run, raw: Path) -> None:
     shutil.copytree("run/model", "moved")
     shutil.rmtree("run")
