@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     from mmseq.store import Store
 
 MARK = "_imputed"
+LEFT = {
+    "of absent samples": "of ids that no sample has",
+    "after until": "after `data.until`",
+    "after the last anchor": "after the last step of `timeline.anchor`",
+}
+"""Why the store leaves out rows, and how a user is told."""
 
 
 @dataclass
@@ -92,7 +98,7 @@ def impute(model: Model | Run, samples: Any, *, task: str | None = None, keep_te
         found = original(store, source, name, plan.modalities[name])
         spec = model.facts.modalities[name]
         imputed = _filled(found, predicted, spec.columns, np.array(spec.missing) < 1, keep_text)
-        imputed.notes += unknown_notes(unknown)
+        imputed.notes += _left(found, store.entry(name).report) + unknown_notes(unknown)
         imputed.notes += [
             f"{n} rows of {where} are of ids that no sample has" for where, n in strays(store).items()
         ]
@@ -176,13 +182,17 @@ def _filled(
     for column, mark in marks.items():
         table = table.append_column(f"{column}{MARK}", pa.array(mark))
     imputed.table, imputed.filled = table, {column: int(mark.sum()) for column, mark in marks.items()}
-    if left := int((~known).sum()):
-        imputed.notes.append(
-            f"{left} rows were left as they are: of ids that no sample has, or after `data.until`"
-        )
     if never := [column for column, is_seen in zip(columns, seen, strict=True) if not is_seen]:
         imputed.notes.append(f"{', '.join(never)}: never observed in training; left as it is")
     return imputed
+
+
+def _left(found: Original, report: Mapping[str, int]) -> list[str]:
+    """What to say of rows that the store left out; `report` counts why, in rows of the source."""
+    if not (left := int((found.event < 0).sum())):
+        return []
+    why = " or ".join(words for reason, words in LEFT.items() if report.get(reason))
+    return [f"{left} rows were left as they are: {why}"]
 
 
 def _column(
