@@ -155,6 +155,18 @@ def test_what_the_store_left_out_keeps_its_values(
         assert [row["a"] for row in kept] == [r["a"] for r in samples["lab"].to_pylist() if left(r)]
 
 
+def test_whole_numbers_without_a_gap_stay(tmp_path: Path) -> None:
+    """Caught: 2^60 + 1 in a complete column came out as 2^60. Beside a gap it has to, and is told."""
+    model, _ = build(tmp_path, WIDE)
+    big, whole = 2**60 + 1, pa.int64()
+    lab = {"id": ["p0"] * 3, "t": [1.0, 2.0, 3.0], "a": pa.array([1, 2, big], whole)}
+    imputed = impute(model, {"lab": pa.table(lab | {"b": pa.array([big, None, 2**60], whole)})})
+    assert imputed.table["a"].type == whole and imputed.table["a"].to_pylist() == [1, 2, big]
+    assert imputed.table["b"].type == pa.float64() and imputed.table["b_imputed"].to_pylist()[1]
+    assert imputed.table["b"].to_pylist()[::2] == [2.0**60, 2.0**60]
+    assert imputed.notes == ["b: 1 whole numbers beyond 2^53 were rounded; a filled column has floats"]
+
+
 def test_no_rows_at_all(tmp_path: Path) -> None:
     model, data = build(tmp_path, WIDE)
     assert impute(model, {"lab": data["lab"].slice(0, 0)}).table.num_rows == 0
