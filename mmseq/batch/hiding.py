@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _STEPS = 1 << 53
 EVALUATION = hash_key(0x6D, 0x61, 0x73, 0x6B)
-"""What is hidden in evaluation does not depend on the run: all models are asked for the same cells."""
+"""What is hidden in evaluation depends on no seed: over stores of the same samples, models whose tasks have
+one name and one `hide` are asked for the same cells."""
 
 
 @dataclass(frozen=True)

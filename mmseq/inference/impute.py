@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     from mmseq.store import Store
 
 MARK = "_imputed"
+LEFT = {
+    "of absent samples": "of ids that no sample has",
+    "after until": "after `data.until`",
+    "after the last anchor": "after the last step of `timeline.anchor`",
+}
+"""Why the store leaves out rows, and how a user is told."""
 
 
 @dataclass
@@ -92,7 +98,7 @@ def impute(model: Model | Run, samples: Any, *, task: str | None = None, keep_te
         found = original(store, source, name, plan.modalities[name])
         spec = model.facts.modalities[name]
         imputed = _filled(found, predicted, spec.columns, np.array(spec.missing) < 1, keep_text)
-        imputed.notes += unknown_notes(unknown)
+        imputed.notes += _left(found, store.entry(name).report) + unknown_notes(unknown)
         imputed.notes += [
             f"{n} rows of {where} are of ids that no sample has" for where, n in strays(store).items()
         ]
@@ -170,19 +176,26 @@ def _filled(
     }
     for f, (column, mark) in enumerate(marks.items()):
         values = np.where(mark, predicted[found.event, f], found.values[:, f])
-        place = table.column_names.index(column)
-        told = _column(table.column(place).combine_chunks(), mark, values, keep_text)
-        table = table.set_column(place, column, told)
+        place, own = table.column_names.index(column), table.column(column).combine_chunks()
+        table = table.set_column(place, column, _column(own, mark, values, keep_text))
+        if mark.any() and (n := _rounded(own)):
+            imputed.notes.append(
+                f"{column}: {n} whole numbers beyond 2^53 were rounded; a filled column has floats"
+            )
     for column, mark in marks.items():
         table = table.append_column(f"{column}{MARK}", pa.array(mark))
     imputed.table, imputed.filled = table, {column: int(mark.sum()) for column, mark in marks.items()}
-    if left := int((~known).sum()):
-        imputed.notes.append(
-            f"{left} rows were left as they are: of ids that no sample has, or after `data.until`"
-        )
     if never := [column for column, is_seen in zip(columns, seen, strict=True) if not is_seen]:
         imputed.notes.append(f"{', '.join(never)}: never observed in training; left as it is")
     return imputed
+
+
+def _left(found: Original, report: Mapping[str, int]) -> list[str]:
+    """What to say of rows that the store left out; `report` counts why, in rows of the source."""
+    if not (left := int((found.event < 0).sum())):
+        return []
+    why = " or ".join(words for reason, words in LEFT.items() if report.get(reason))
+    return [f"{left} rows were left as they are: {why}"]
 
 
 def _column(
@@ -191,13 +204,26 @@ def _column(
     values: Float64[np.ndarray, "row"],
     keep_text: bool,
 ) -> pa.Array:
-    """A column with the marked cells replaced, and the others as they are."""
+    """A column with the marked cells replaced, the others as they are; beside those integers are floats."""
+    if not mark.any() and (pa.types.is_primitive(column.type) or pa.types.is_decimal(column.type)):
+        return column
+    if pa.types.is_integer(column.type):
+        column = column.cast(pa.float64(), safe=False)
     if pa.types.is_floating(column.type):
         return pc.replace_with_mask(column, pa.array(mark), pa.array(values[mark]).cast(column.type))
     if keep_text and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         told = pa.array([repr(value) for value in values[mark].tolist()], column.type)
         return pc.replace_with_mask(column, pa.array(mark), told)
     return pa.array(values, from_pandas=True)
+
+
+def _rounded(column: pa.Array) -> int:
+    """How many whole numbers a float does not hold."""
+    if not pa.types.is_integer(column.type):
+        return 0
+    numbers = column.drop_null().to_numpy()
+    large = numbers[np.abs(numbers.astype(np.float64)) >= 2**53].tolist()
+    return sum(int(float(number)) != number for number in large)
 
 
 def write_imputed(table: pa.Table, path: Path) -> None:

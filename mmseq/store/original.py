@@ -12,7 +12,9 @@ from jaxtyping import Float64, Int64, Num
 from mmseq.errors import DataError
 from mmseq.sources import Reading, Source
 from mmseq.store.ingest import Use, add_cells, lacking
-from mmseq.store.layout import index_file
+from mmseq.store.layout import ABSOLUTE_TIME, index_file
+from mmseq.store.piece import Piece
+from mmseq.store.pivot import Pivot, first_rows
 from mmseq.store.query import database
 from mmseq.store.raw import Raw
 
@@ -25,8 +27,9 @@ class Original:
     """A table of numbers with times.
 
     Attributes:
-        table: as the source has it; of a pivoted one, a row for each event, with the id and the time of the
-            first row that it comes from, and a column for each feature.
+        table: as the source has it; of a pivoted one, a row for each id and time with a value, by sample
+            and time, ids of no sample last; id and time are those of the first row that it comes from, and
+            there is a column for each feature.
         event: of each row, its event, counted over the store; -1 where the store left the row out.
         values: the features, NaN where missing.
     """
@@ -59,10 +62,7 @@ def original(store: Store, source: Source, name: str, reading: Reading) -> Origi
         event = _events(store, name, sample, time)
         values = np.stack([typed[f"v{i}"].to_numpy() for i in range(len(reading.numbers))], 1)
         return Original(table, event, values)
-    value, code = typed["v0"].to_numpy(), typed["code"].to_pylist()
-    columns = set(reading.numbers)
-    rows = np.flatnonzero(~np.isnan(value) & np.array([word in columns for word in code], bool))
-    return _pivoted(store, name, reading, table.select([source.id, reading.time]), rows, sample, time)
+    return _pivoted(store, name, reading, table.select([source.id, reading.time]), typed, sample)
 
 
 def _read(source: Source, reading: Reading) -> tuple[pa.Table, pa.Table]:
@@ -108,21 +108,22 @@ def _pivoted(
     name: str,
     reading: Reading,
     table: pa.Table,
-    rows: Int64[np.ndarray, "cell"],
+    typed: pa.Table,
     sample: Int64[np.ndarray, "row"],
-    time: Num[np.ndarray, "row"],
 ) -> Original:
-    """A row for each event, in the order of the store; `rows` are those that hold a value."""
-    rows = rows[sample[rows] >= 0]
-    rows = rows[np.lexsort((time[rows], sample[rows]))]
-    own, at = sample[rows], time[rows]
-    new = np.ones(len(rows), bool)
-    new[1:] = (own[1:] != own[:-1]) | (at[1:] != at[:-1])
-    rows = rows[new]
-    event = _events(store, name, sample[rows], time[rows])
-    rows, event = rows[event >= 0], event[event >= 0]
-    values = store.gather(np.arange(len(store)), [name], []).events[name].arrays["values"]
-    wide = table.take(pa.array(rows))
-    for column, own_values in zip(reading.numbers, values[event].T, strict=True):
-        wide = wide.append_column(column, pa.array(own_values.astype(np.float64), from_pandas=True))
-    return Original(wide, event, values[event].astype(np.float64))
+    """A row for each time of an id at which some feature has a value; several values are averaged."""
+    columns = {column: f for f, column in enumerate(reading.numbers)}
+    code = np.array([columns.get(word, -1) for word in typed["code"].to_pylist()], np.int64)
+    value, time = typed["v0"].to_numpy(), typed["time"].to_numpy()
+    stray = len(store) + typed["id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    owner = np.where(sample < 0, stray, sample)
+    rows = np.flatnonzero(~np.isnan(value) & (code >= 0))
+    rows = rows[np.lexsort((time[rows], owner[rows]))]
+    piece = Piece(owner[rows], {"code": code[rows], "value": value[rows], ABSOLUTE_TIME: time[rows]})
+    wide = Pivot(len(columns), "float64").pieces(iter([piece] if len(rows) else []))
+    values = np.concatenate([np.zeros((0, len(columns))), *(part.arrays["values"] for part in wide)])
+    first = rows[first_rows(piece)]
+    table = table.take(pa.array(first))
+    for column, own_values in zip(columns, values.T, strict=True):
+        table = table.append_column(column, pa.array(own_values, from_pandas=True))
+    return Original(table, _events(store, name, sample[first], time[first]), values)

@@ -32,7 +32,7 @@ class Pivot:
         rest: Piece | None = None
         for piece in long:
             piece = piece if rest is None else rest + piece
-            first = _first_rows(piece)
+            first = first_rows(piece)
             yield from self._wide(piece[: first[-1]], first[:-1])
             rest = piece[first[-1] :]
         if rest is not None:
@@ -64,7 +64,8 @@ class Pivot:
         return Piece(piece.sample[first], {"values": values, **times})
 
 
-def _first_rows(piece: Piece) -> np.ndarray:
+def first_rows(piece: Piece) -> np.ndarray:
+    """The rows at which a new (sample, time) begins."""
     new = np.ones(len(piece), bool)
     new[1:] = piece.sample[1:] != piece.sample[:-1]
     if piece.time is not None:

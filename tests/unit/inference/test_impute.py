@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def tables() -> dict[str, Any]:
     who = pa.table({"id": [f"p{i}" for i in range(6)]})
     return {
         "who": who,
+        "x": pa.table({"id": who["id"].to_pylist() * 2, "t": [1.0] * 6 + [2.0] * 6, "x": [0.5, 1.5] * 6}),
         "lab": pa.table(lab),
         "long": pa.table({n: [r[c] for r in long] for c, n in enumerate(names)}),
     }
@@ -60,6 +62,15 @@ def answers(model: Model, data: dict[str, Any]) -> dict[tuple[str, float], dict[
     return {(r["id"], r["time"]): {f: r[f"fill.{f}"] for f in "ab"} for r in rows}
 
 
+def wide(data: dict[str, Any]) -> dict[tuple[str, float], dict[str, list[float]]]:
+    """The values of the long table, by id and time."""
+    there: dict[tuple[str, float], dict[str, list[float]]] = {}
+    for row in data["long"].to_pylist():
+        if row["value"] is not None:
+            there.setdefault((row["id"], row["t"]), {"a": [], "b": []})[row["what"]].append(row["value"])
+    return there
+
+
 @pytest.mark.parametrize("window", [None, 2])
 def test_each_gap_has_the_answer_of_its_step(tmp_path: Path, window: int | None) -> None:
     model, data = build(tmp_path, WIDE, training={"window": window})
@@ -81,10 +92,7 @@ def test_a_long_table_comes_out_wide(tmp_path: Path) -> None:
     """A row for each time of a sample with a value, the mean of several; a row without any is none."""
     model, data = build(tmp_path, LONG)
     imputed, said = impute(model, data).table.to_pylist(), answers(model, data)
-    there: dict[tuple[str, float], dict[str, list[float]]] = {}
-    for row in data["long"].to_pylist():
-        if row["value"] is not None:
-            there.setdefault((row["id"], row["t"]), {"a": [], "b": []})[row["what"]].append(row["value"])
+    there = wide(data)
     assert [(r["id"], r["t"]) for r in imputed] == sorted(there)
     for row in imputed:
         for f, values in there[row["id"], row["t"]].items():
@@ -101,6 +109,62 @@ def test_rows_of_nobody_are_left_and_told(tmp_path: Path) -> None:
         if old["id"] != "p1":
             assert new == old | {"a_imputed": False, "b_imputed": False}
     assert any(note.startswith("20 rows were left as they are") for note in imputed.notes)
+
+
+@pytest.mark.parametrize(
+    ("data", "timeline", "left", "why"),
+    [
+        ({"samples": "who"}, {}, lambda row: row["id"] != "p1", "of ids that no sample has"),
+        ({"until": 1.5}, {}, lambda row: row["t"] > 1.5, "after `data.until`"),
+        ({}, {"anchor": "x"}, lambda row: row["t"] > 2, "after the last step of `timeline.anchor`"),
+        (
+            {"samples": "who", "until": 1.5},
+            {},
+            lambda row: row["id"] != "p1" or row["t"] > 1.5,
+            "of ids that no sample has or after `data.until`",
+        ),
+    ],
+)
+@pytest.mark.parametrize("modality", [WIDE, LONG], ids=["wide", "long"])
+def test_what_the_store_left_out_keeps_its_values(
+    tmp_path: Path,
+    modality: dict[str, Any],
+    data: dict[str, Any],
+    timeline: dict[str, Any],
+    left: Callable[[dict[str, Any]], bool],
+    why: str,
+) -> None:
+    """Caught: rows of a pivoted table that were dropped unseen; reasons that no row was left for."""
+    place = {"source": {"kind": "memory", "id": "id"}, "store": str(tmp_path)}
+    modalities = {"m": modality, "x": {"kind": "numeric", "table": "x", "time": "t", "columns": ["x"]}}
+    model, samples = build(tmp_path, modality, modalities=modalities, data=place | data, timeline=timeline)
+    if "samples" in data:
+        samples["who"] = pa.table({"id": ["p1"]})
+    imputed = impute(model, samples)
+    kept = [row for row in imputed.table.to_pylist() if left(row)]
+    assert imputed.notes[0] == f"{len(kept)} rows were left as they are: {why}"
+    assert not any(row["a_imputed"] or row["b_imputed"] for row in kept)
+    there = {key: row for key, row in wide(samples).items() if left({"id": key[0], "t": key[1]})}
+    if modality is LONG:
+        assert len(kept) == len(there) > 3
+        for row in kept:
+            for f in "ab":
+                expected = there[row["id"], row["t"]][f]
+                assert row[f] == (pytest.approx(np.mean(expected), rel=1e-12) if expected else None)
+    else:
+        assert [row["a"] for row in kept] == [r["a"] for r in samples["lab"].to_pylist() if left(r)]
+
+
+def test_whole_numbers_without_a_gap_stay(tmp_path: Path) -> None:
+    """Caught: 2^60 + 1 in a complete column came out as 2^60. Beside a gap it has to, and is told."""
+    model, _ = build(tmp_path, WIDE)
+    big, whole = 2**60 + 1, pa.int64()
+    lab = {"id": ["p0"] * 3, "t": [1.0, 2.0, 3.0], "a": pa.array([1, 2, big], whole)}
+    imputed = impute(model, {"lab": pa.table(lab | {"b": pa.array([big, None, 2**60], whole)})})
+    assert imputed.table["a"].type == whole and imputed.table["a"].to_pylist() == [1, 2, big]
+    assert imputed.table["b"].type == pa.float64() and imputed.table["b_imputed"].to_pylist()[1]
+    assert imputed.table["b"].to_pylist()[::2] == [2.0**60, 2.0**60]
+    assert imputed.notes == ["b: 1 whole numbers beyond 2^53 were rounded; a filled column has floats"]
 
 
 def test_no_rows_at_all(tmp_path: Path) -> None:
