@@ -21,10 +21,13 @@ def one_process(verb: str) -> None:
 
 def open_model(path: Path, plugins: Sequence[Path]) -> Model:
     """The model of a run's folder, or of a model's own; its plugins are loaded first."""
+    from mmseq.bundle import found_at
     from mmseq.model import Model
     from mmseq.plugin import load_plugin
     from mmseq.run import Run
 
     for plugin in plugins:
         load_plugin(plugin)
-    return Model.load(path) if (path / "facts.json").is_file() else Run(path, plugins=plugins).model()
+    if (found_at(path) / "facts.json").is_file():
+        return Model.load(path)
+    return Run(path, plugins=plugins).model()

@@ -15,6 +15,7 @@ import torch
 import mmseq
 from mmseq.bundle import read_folder, write_folder
 from mmseq.calibration.model import CALIBRATION, Calibration, NoTask
+from mmseq.cli._model import open_model
 from mmseq.errors import CheckpointError, ConfigError
 from mmseq.inference.predict import predict
 from mmseq.model import SCHEMA, WEIGHTS, Model
@@ -211,6 +212,35 @@ def test_another_calibration_replaces_it(run: mmseq.Run) -> None:
 def test_it_repeats(calibrated: mmseq.Run, run: mmseq.Run) -> None:
     mmseq.calibrate(run, coverage=0.8)
     assert (run.bundle / CALIBRATION).read_bytes() == (calibrated.bundle / CALIBRATION).read_bytes()
+
+
+class Killed(BaseException):
+    """Stands in for the end of the process."""
+
+
+def test_a_kill_amid_the_replacement_leaves_a_finished_run(
+    run: mmseq.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two renames, when no folder `model` is there. Caught: that folder alone looked for."""
+    rename, told = Path.rename, run.model().digest()
+
+    def dying(path: Path, target: Path) -> Path:
+        if target == run.bundle:
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "rename", dying)
+        mmseq.calibrate(run, coverage=0.8)
+    assert not run.bundle.exists() and run.is_finished
+    assert run.model().digest() == open_model(run.bundle, ()).digest() == told
+    with pytest.raises(ConfigError, match="training has ended already"):
+        mmseq.train(run.experiment, resume=run)
+    assert not run.bundle.exists()
+    mmseq.calibrate(run, coverage=0.8)
+    model = run.model()
+    assert model.calibration is not None and model.digest() == told
+    assert not list(run.path.glob(".mmseq-*"))
 
 
 def test_json_there_and_back(calibrated: mmseq.Run) -> None:
