@@ -6,17 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmseq.errors import ConfigError
-from mmseq.place import launched
-
 if TYPE_CHECKING:
     from mmseq.model import Model
-
-
-def one_process(verb: str) -> None:
-    """Raises ConfigError where a launcher started several processes for a verb that needs one."""
-    if launched() is not None:
-        raise ConfigError(f"{verb}: works in one process; start it without torchrun or srun")
 
 
 def open_model(path: Path, plugins: Sequence[Path]) -> Model:

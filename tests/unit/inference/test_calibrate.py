@@ -14,9 +14,10 @@ import torch
 
 import mmseq
 from mmseq.bundle import read_folder, write_folder
-from mmseq.calibration.model import CALIBRATION, Calibration, NoTask
+from mmseq.calibration.model import CALIBRATION, Calibration, NoTask, calibration_of
 from mmseq.cli._model import open_model
 from mmseq.errors import CheckpointError, ConfigError
+from mmseq.inference.bootstrap import Collected, collect
 from mmseq.inference.predict import predict
 from mmseq.model import SCHEMA, WEIGHTS, Model
 
@@ -212,6 +213,33 @@ def test_another_calibration_replaces_it(run: mmseq.Run) -> None:
 def test_it_repeats(calibrated: mmseq.Run, run: mmseq.Run) -> None:
     mmseq.calibrate(run, coverage=0.8)
     assert (run.bundle / CALIBRATION).read_bytes() == (calibrated.bundle / CALIBRATION).read_bytes()
+
+
+def test_several_processes_are_refused(run: mmseq.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmseq.place.launched", lambda: object())
+    with pytest.raises(ConfigError, match="calibrate: works in one process; start it without torchrun"):
+        mmseq.calibrate(run)
+    assert not (run.bundle / CALIBRATION).exists()
+
+
+def test_it_is_signed_for_the_model_that_answered(run: mmseq.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another model comes into the folder meanwhile: it is refused there. Caught: the model read again."""
+    answering = run.model()
+
+    def replaced(*given: Any) -> Collected:
+        found = collect(*given)
+        other = run.model()
+        with torch.no_grad():
+            next(other.heads["sick"].parameters()).add_(1e-3)
+        other.save(run.bundle)
+        return found
+
+    monkeypatch.setattr("mmseq.inference.calibrate.collect", replaced)
+    mmseq.calibrate(run, coverage=0.8, report="test")
+    now = run.model()
+    assert now.calibration is not None and now.calibration.model == answering.digest() != now.digest()
+    with pytest.raises(CheckpointError, match="was fitted for other weights"):
+        calibration_of(now)
 
 
 class Killed(BaseException):
