@@ -121,6 +121,17 @@ def end_replacement(folder: Path) -> None:
             old.rename(folder)
 
 
+def found_at(folder: Path) -> Path:
+    """Where a folder that `write_folder` wrote is now: at its place, or beside it amid its replacement.
+
+    Where it is not there at all, that is its place. A kill between the two renames of `_replace` leaves it
+    whole beside its place, so whether it exists is asked of what this returns.
+    """
+    if not folder.exists() and (old := folder.with_name(OLD + folder.name)).exists():
+        return old
+    return folder
+
+
 def _tidy(parent: Path) -> None:
     """Removes what kills left: folders half written, and folders that have been replaced."""
     sweep(parent)
@@ -168,8 +179,7 @@ def read_folder(folder: Path, schema: str) -> Files:
     Raises:
         CheckpointError: a file is missing, altered or unknown, or the folder is of another kind.
     """
-    if not folder.exists() and (old := folder.with_name(OLD + folder.name)).exists():
-        folder = old  # a kill, or a replacement that is going on
+    folder = found_at(folder)
     manifest = _read_manifest(folder, schema)
     for name in sorted(path.name for path in folder.iterdir()):
         if name not in manifest and name != MANIFEST:

@@ -59,6 +59,12 @@ def launched(environment: Mapping[str, str] = os.environ) -> Place | None:
     return place if place.size > 1 else None
 
 
+def one_process(verb: str) -> None:
+    """Raises ConfigError where a launcher started several processes for a verb that needs one."""
+    if launched() is not None:
+        raise ConfigError(f"{verb}: works in one process; start it without torchrun or srun")
+
+
 def leads() -> bool:
     """Whether this process is the one that prints and writes."""
     place = launched()

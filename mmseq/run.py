@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmseq.bundle import dump_json
+from mmseq.bundle import dump_json, found_at
 from mmseq.config.experiment import Experiment
 from mmseq.errors import ConfigError
 
@@ -107,6 +107,11 @@ class Run:
         """The folder of the model that was trained."""
         return self.path / "model"
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether training has ended, which leaves the model as its last."""
+        return found_at(self.bundle).is_dir()
+
     def model(self) -> Model:
         """The model that was trained, as of its best epoch."""
         from mmseq.model import Model
@@ -114,7 +119,7 @@ class Run:
 
         for plugin in self.plugins:
             load_plugin(Path(plugin))
-        if not self.bundle.is_dir():
+        if not self.is_finished:
             raise ConfigError(
                 f"{self.path}: has no model yet: training did not end; "
                 f"go on with `{self.command('train --resume')}`"

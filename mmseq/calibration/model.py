@@ -15,7 +15,7 @@ from mmseq.calibration.evidence import Choice, Evidence, Measures
 from mmseq.calibration.ranges import RangeTask
 from mmseq.calibration.task import Column, join
 from mmseq.errors import CheckpointError, ConfigError
-from mmseq.heads import Head, Spec
+from mmseq.heads import Head, HeadConfig, Spec
 from mmseq.heads.certainty import PredictsClasses, PredictsRanges
 
 if TYPE_CHECKING:
@@ -107,12 +107,20 @@ class Calibration(Spec):
         return found
 
 
-def fit_task(head: Head, evidence: Evidence, choice: Choice) -> tuple[Fitted, list[Measures]]:
-    """Fits what calibration there is of a head; also what labels say of it, column by column."""
-    for promise, calibrate in _OF_HEADS.items():
-        if isinstance(head, promise):
-            return calibrate.fit(evidence, choice)
-    reason = f"{type(head).__name__} tells neither probabilities of classes nor ranges of numbers"
+def fit_task(config: HeadConfig, evidence: Evidence, choice: Choice) -> tuple[Fitted, list[Measures]]:
+    """Fits what calibration there is of a task; also what labels say of it, column by column.
+
+    None of a task whose labels are made of the inputs: they stand at cells that were hidden, or at steps that
+    have a later value, while a prediction is told of cells that are seen, and of the last step, which has no
+    label. Those are not exchangeable, and what holds for the ones holds for the others by chance.
+    """
+    fitting = [task for promise, task in _OF_HEADS.items() if isinstance(evidence.head, promise)]
+    if fitting and config.told_by is None:
+        return fitting[0].fit(evidence, choice)
+    reason = "its labels are made of the inputs, and stand at other cells or steps than are predicted"
+    if not fitting:
+        name = type(evidence.head).__name__
+        reason = f"{name} tells neither probabilities of classes nor ranges of numbers"
     return NoTask(reason=f"not calibrated: {reason}"), []
 
 

@@ -6,25 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmseq.errors import ConfigError
-from mmseq.place import launched
-
 if TYPE_CHECKING:
     from mmseq.model import Model
 
 
-def one_process(verb: str) -> None:
-    """Raises ConfigError where a launcher started several processes for a verb that needs one."""
-    if launched() is not None:
-        raise ConfigError(f"{verb}: works in one process; start it without torchrun or srun")
-
-
 def open_model(path: Path, plugins: Sequence[Path]) -> Model:
     """The model of a run's folder, or of a model's own; its plugins are loaded first."""
+    from mmseq.bundle import found_at
     from mmseq.model import Model
     from mmseq.plugin import load_plugin
     from mmseq.run import Run
 
     for plugin in plugins:
         load_plugin(plugin)
-    return Model.load(path) if (path / "facts.json").is_file() else Run(path, plugins=plugins).model()
+    if (found_at(path) / "facts.json").is_file():
+        return Model.load(path)
+    return Run(path, plugins=plugins).model()

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from mmseq.cli._model import one_process
 from mmseq.cli._options import Plugin
 from mmseq.config.splits import SplitName
 
@@ -54,7 +53,6 @@ def command(
     from mmseq.run import Run
     from mmseq.training.tables import calibration_table
 
-    one_process("calibrate")
     opened, shown = Run(run, plugins=plugin), None if report is None else report.value
     found = calibrate(opened, split.value, coverage=coverage, method=method.value, by=by.value, report=shown)
     Console().print(calibration_table(found, shown or f"parts of the {split.value}", by.value))

@@ -65,8 +65,8 @@ def _compare(run: Run, others: list[Run], split: str, repeats: int | None) -> No
     """Intervals of a run's metrics, or of their differences to other runs'."""
     from rich.console import Console
 
-    from mmseq.cli._model import one_process
     from mmseq.inference.bootstrap import REPEATS, collect, differences, intervals
+    from mmseq.place import one_process
     from mmseq.training.tables import difference_table, interval_table
 
     one_process("evaluate --bootstrap and --against")

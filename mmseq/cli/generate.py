@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from mmseq.cli._model import one_process, open_model
+from mmseq.cli._model import open_model
 from mmseq.cli._options import Plugin
+from mmseq.place import one_process
 
 
 def command(

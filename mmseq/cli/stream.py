@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mmseq.cli._model import one_process, open_model
+from mmseq.cli._model import open_model
 from mmseq.cli._options import Plugin
+from mmseq.place import one_process
 
 
 def command(
@@ -30,7 +31,7 @@ def command(
 
     Example: mmseq stream runs/flights < events.jsonl > predictions.jsonl
     """
-    from mmseq.bundle import check_replaceable
+    from mmseq.bundle import check_replaceable, found_at
     from mmseq.errors import DataError
     from mmseq.inference.predict import unknown_notes
     from mmseq.streaming.lines import answer, undisturbed
@@ -40,7 +41,8 @@ def command(
     model = open_model(run, plugin)
     if state is not None:
         check_replaceable(state, SCHEMA)
-    stream = Stream.load(state, model) if state is not None and state.is_dir() else Stream(model)
+    there = state is not None and found_at(state).is_dir()
+    stream = Stream.load(state, model) if state is not None and there else Stream(model)
     bad = 0
     try:
         for number, line in enumerate(typer.get_binary_stream("stdin"), 1):

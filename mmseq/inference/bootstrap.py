@@ -21,6 +21,7 @@ from mmseq.random import hash_key
 from mmseq.run import Run
 
 if TYPE_CHECKING:
+    from mmseq.model import Model
     from mmseq.store import Store
 
 LEVEL = 0.95
@@ -66,17 +67,20 @@ class Collected:
     tasks: dict[str, Answers]
 
 
-def collect(run: Run, split: str, data: Any = None, by: str | None = None) -> Collected:
+def collect(
+    run: Run, split: str, data: Any = None, by: str | None = None, model: Model | None = None
+) -> Collected:
     """What a run's model says on a split.
 
     Args:
         run, split, data: see `evaluate`.
         by: what its answers are sorted by, `sample` or `group`; None: groups if there are any, else samples.
+        model: the run's, where it is loaded already.
 
     Raises:
         ConfigError: the split has no sample, or the data have no groups to sort by.
     """
-    model, store, samples = split_of(run, split, data)
+    model, store, samples = split_of(run, split, data, model)
     names = _unit_of(store, by)
     units, unit = np.unique(names[samples], return_inverse=True)
     of_id = dict(zip(store.ids[samples].tolist(), unit.tolist(), strict=True))

@@ -13,6 +13,7 @@ from mmseq.calibration.model import CALIBRATION, Calibration, Fitted, NoTask, co
 from mmseq.errors import ConfigError
 from mmseq.inference.bootstrap import Collected, collect
 from mmseq.model import SCHEMA
+from mmseq.place import one_process
 from mmseq.random import hash_name
 from mmseq.run import Run
 
@@ -30,8 +31,6 @@ def calibrate(
 ) -> dict[str, Any]:
     """Fits what calibration there is of each task, and keeps it in the run's bundle.
 
-    Works in one process.
-
     Args:
         run: a finished run.
         split: whose labels it is fitted to: validation or test, but never train, which the model has learned.
@@ -48,17 +47,21 @@ def calibrate(
         in `metrics/calibration.json`, too.
 
     Raises:
-        ConfigError: a split or value is none that can be, or no task can be calibrated.
+        ConfigError: a split or value is none that can be, no task can be calibrated, or a launcher started
+            several processes.
         DataError: samples of the run are gone from the data.
     """
+    one_process("calibrate")
     choice = Choice(coverage, method, by)
     _check(split, report)
-    known = collect(run, split, data, by)
-    other = known if report is None else collect(run, report, data, by)
+    model = run.model()  # once: what answers is what the calibration is for, whatever the folder has later
+    digest = model.digest()
+    known = collect(run, split, data, by, model)
+    other = known if report is None else collect(run, report, data, by, model)
     tasks: dict[str, Fitted] = {}
     rows: dict[str, Any] = {}
-    for task, answers in known.tasks.items():
-        tasks[task], measures = fit_task(answers.head, _evidence(known, task), choice)
+    for task in known.tasks:
+        tasks[task], measures = fit_task(model.experiment.tasks[task], _evidence(known, task), choice)
         judges = _evidence(other, task)
         if report is not None:
             measures = _judged(tasks[task], judges, choice)
@@ -66,7 +69,6 @@ def calibrate(
     if not any(row["fitted"] for row in rows.values()):
         why = "; ".join(f"{name}: {row['remark']}" for name, row in rows.items())
         raise ConfigError(f"{run.path}: no task can be calibrated on the {split} split; {why}")
-    digest = run.model().digest()
     given = {"split": split, "coverage": coverage, "method": method, "unit": by}
     _keep(run, Calibration.model_validate({**given, "model": digest, "tasks": tasks}))
     run.write_report("calibration", rows)

@@ -63,9 +63,11 @@ def score(
     return report
 
 
-def split_of(run: Run, split: str, data: Any = None) -> tuple[Model, Store, np.ndarray]:
-    """A run's model, its store, and the samples of a split; see `evaluate`."""
-    model = run.model()
+def split_of(
+    run: Run, split: str, data: Any = None, model: Model | None = None
+) -> tuple[Model, Store, np.ndarray]:
+    """A run's model, read unless it is given, its store, and the samples of a split; see `evaluate`."""
+    model = model or run.model()
     store = prepare(model.experiment, data)
     splits = listed_samples(run.splits, store)
     if split not in splits:

@@ -139,7 +139,7 @@ def _launch(run: Run, experiment: Experiment, checkpoint: str | None, n: int) ->
 
 
 def _check_unfinished(run: Run) -> None:
-    if (run.path / "model").is_dir():
+    if run.is_finished:
         raise ConfigError(
             f"{run.path}: training has ended already; nothing is left to do: use the run as it is, "
             "or start another with --config"
@@ -177,7 +177,7 @@ def _go_on(sitting: Sitting, run: Run, console: Console, callbacks: Sequence[pl.
             report = score(run, sitting.model, store, validation, "validation", processes)
         console.print(result_table(report, "validation"))
     if processes.leads:
-        sitting.model.save(run.path / "model")  # last: with it a run has ended
+        sitting.model.save(run.bundle)  # last: with it a run has ended
     processes.barrier()
     following = f"run folder: {run.path}"
     if len(sitting.splits["test"]):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import mmseq
+from mmseq.bundle import OLD
 from mmseq.cli.main import main
 
 LINES = [
@@ -38,13 +39,20 @@ def test_each_line_has_its_answer(
     assert [(row["id"], row["time"]) for row in rows] == [("a", 1), ("b", 2.5), ("a", 3)]
 
 
-def test_goes_on_from_a_state(stream: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_goes_on_from_a_state(
+    stream: object, is_killed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where a kill fell amid its replacement. Caught: a new stream begun in its place."""
     assert stream(LINES) == 0
     whole = capsys.readouterr().out
     state = ["--state", str(tmp_path / "state")]
     assert stream(LINES[:1], *state) == 0
+    if is_killed:
+        (tmp_path / "state").rename(tmp_path / f"{OLD}state")
     assert stream(LINES[1:], *state) == 0
     assert capsys.readouterr().out == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ import torch
 
 import mmseq
 from mmseq.bundle import read_folder, write_folder
-from mmseq.calibration.model import CALIBRATION, Calibration, NoTask
+from mmseq.calibration.model import CALIBRATION, Calibration, NoTask, calibration_of
+from mmseq.cli._model import open_model
 from mmseq.errors import CheckpointError, ConfigError
+from mmseq.inference.bootstrap import Collected, collect
 from mmseq.inference.predict import predict
 from mmseq.model import SCHEMA, WEIGHTS, Model
 
@@ -211,6 +213,62 @@ def test_another_calibration_replaces_it(run: mmseq.Run) -> None:
 def test_it_repeats(calibrated: mmseq.Run, run: mmseq.Run) -> None:
     mmseq.calibrate(run, coverage=0.8)
     assert (run.bundle / CALIBRATION).read_bytes() == (calibrated.bundle / CALIBRATION).read_bytes()
+
+
+def test_several_processes_are_refused(run: mmseq.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmseq.place.launched", lambda: object())
+    with pytest.raises(ConfigError, match="calibrate: works in one process; start it without torchrun"):
+        mmseq.calibrate(run)
+    assert not (run.bundle / CALIBRATION).exists()
+
+
+def test_it_is_signed_for_the_model_that_answered(run: mmseq.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another model comes into the folder meanwhile: it is refused there. Caught: the model read again."""
+    answering = run.model()
+
+    def replaced(*given: Any) -> Collected:
+        found = collect(*given)
+        other = run.model()
+        with torch.no_grad():
+            next(other.heads["sick"].parameters()).add_(1e-3)
+        other.save(run.bundle)
+        return found
+
+    monkeypatch.setattr("mmseq.inference.calibrate.collect", replaced)
+    mmseq.calibrate(run, coverage=0.8, report="test")
+    now = run.model()
+    assert now.calibration is not None and now.calibration.model == answering.digest() != now.digest()
+    with pytest.raises(CheckpointError, match="was fitted for other weights"):
+        calibration_of(now)
+
+
+class Killed(BaseException):
+    """Stands in for the end of the process."""
+
+
+def test_a_kill_amid_the_replacement_leaves_a_finished_run(
+    run: mmseq.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two renames, when no folder `model` is there. Caught: that folder alone looked for."""
+    rename, told = Path.rename, run.model().digest()
+
+    def dying(path: Path, target: Path) -> Path:
+        if target == run.bundle:
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "rename", dying)
+        mmseq.calibrate(run, coverage=0.8)
+    assert not run.bundle.exists() and run.is_finished
+    assert run.model().digest() == open_model(run.bundle, ()).digest() == told
+    with pytest.raises(ConfigError, match="training has ended already"):
+        mmseq.train(run.experiment, resume=run)
+    assert not run.bundle.exists()
+    mmseq.calibrate(run, coverage=0.8)
+    model = run.model()
+    assert model.calibration is not None and model.digest() == told
+    assert not list(run.path.glob(".mmseq-*"))
 
 
 def test_json_there_and_back(calibrated: mmseq.Run) -> None:
