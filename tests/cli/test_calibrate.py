@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mmseq.place import Place
+
 Run = Callable[..., Any]
 
 
@@ -70,7 +72,7 @@ def test_the_train_split_ends_with_2(mmseq: Run, run: Path) -> None:
 
 
 def test_several_processes_end_with_2(mmseq: Run, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmseq.place.launched", lambda: object())
+    monkeypatch.setattr("mmseq.place.launched", lambda: Place(0, 2, 0, 2))
     outcome = mmseq("calibrate", "run")
     assert outcome.code == 2
     assert outcome.err == "calibrate: works in one process; start it without torchrun or srun\n"

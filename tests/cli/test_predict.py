@@ -73,7 +73,7 @@ def test_the_input_is_never_written_over(mmseq: Run, raw: Path, verb: str) -> No
     outcome = mmseq(verb, "run", "--input", "raw", "-o", "./raw/vitals.csv")
     assert outcome.code == 2
     assert outcome.err == (
-        "error: raw/vitals.csv: must not be of the input; came a file of raw; name another file\n"
+        "raw/vitals.csv: must not be of the input; came a file of raw; name another file\n"
     )
     assert (raw / "raw" / "vitals.csv").read_bytes() == before
 
