@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
@@ -36,6 +37,27 @@ class PredictsClasses:
     @abstractmethod
     def true_classes(self, target: Target) -> Int64[Tensor, "label column"]:
         """The class that each label is, where it is observed."""
+
+
+class PredictsOneClass(PredictsClasses):
+    """A head of one column, whose classes are those of its spec."""
+
+    spec: Any
+
+    @abstractmethod
+    def log_probability(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query class"]:
+        """log p of each class."""
+
+    def choices(self) -> dict[str, list[str]]:
+        return {"": self.spec.classes}
+
+    def log_classes(
+        self, parameters: Float[Tensor, "query parameter"]
+    ) -> Float[Tensor, "query column class"]:
+        return self.log_probability(parameters)[:, None]
+
+    def true_classes(self, target: Target) -> Int64[Tensor, "label column"]:
+        return target.value[:, None]
 
 
 @dataclass(frozen=True)

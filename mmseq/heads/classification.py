@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnConfig, Encoded, Head, Labels, Spec, heads
-from mmseq.heads.certainty import PredictsClasses
+from mmseq.heads.certainty import PredictsOneClass
 from mmseq.heads.drawing import draw_class
 from mmseq.heads.labels import natural_order
 from mmseq.heads.long_tail import GROUPS, ClassWeights, Weighting, class_weights, focal_factor, groups_of
@@ -48,7 +48,7 @@ class ClassSpec(Spec):
 
 
 @heads.register(ClassificationConfig)
-class ClassificationHead(PredictsClasses, Head):
+class ClassificationHead(PredictsOneClass, Head):
     """Softmax cross-entropy; of two classes, one logit and binary cross-entropy.
 
     With smoothing ε the target is (1 − ε)·onehot(y) + ε/classes (Szegedy et al. 2016, "Rethinking the
@@ -168,21 +168,10 @@ class ClassificationHead(PredictsClasses, Head):
             return torch.cat([-parameters, parameters], 1).sigmoid()
         return parameters.softmax(1)
 
-    def choices(self) -> dict[str, list[str]]:
-        return {"": self.spec.classes}
-
-    def log_classes(
-        self, parameters: Float[Tensor, "query parameter"]
-    ) -> Float[Tensor, "query column class"]:
-        return self.log_probability(parameters)[:, None]
-
     def from_log_classes(
         self, log_p: Float[Tensor, "query column class"]
     ) -> Float[Tensor, "query parameter"]:
         return log_p[:, 0, 1:] - log_p[:, 0, :1] if self.is_binary else log_p[:, 0]
-
-    def true_classes(self, target: Target) -> Int64[Tensor, "label column"]:
-        return target.value[:, None]
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         probability = self.probability(parameters).cpu().numpy()

@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import ColumnConfig, Encoded, Head, Labels, Spec, heads
-from mmseq.heads.certainty import PredictsClasses
+from mmseq.heads.certainty import PredictsOneClass
 from mmseq.heads.drawing import draw_class
 from mmseq.heads.labels import natural_order
 from mmseq.heads.metrics import Accuracy, Average, Kappa
@@ -45,7 +45,7 @@ class OrdinalSpec(Spec):
 
 
 @heads.register(OrdinalConfig)
-class OrdinalHead(PredictsClasses, Head):
+class OrdinalHead(PredictsOneClass, Head):
     """Proportional odds: logit P(y ≤ k) = θ_k − w·h, with cutpoints θ that rise by softplus(s) each.
 
     A query moves along one line, which the cutpoints divide into classes; they cannot change places. The
@@ -128,14 +128,6 @@ class OrdinalHead(PredictsClasses, Head):
         """The median class: how many of the others are more likely than not below the truth."""
         return (self.cumulative(parameters) < 0).sum(1)
 
-    def choices(self) -> dict[str, list[str]]:
-        return {"": self.spec.classes}
-
-    def log_classes(
-        self, parameters: Float[Tensor, "query parameter"]
-    ) -> Float[Tensor, "query column class"]:
-        return self.log_probability(parameters)[:, None]
-
     def from_log_classes(
         self, log_p: Float[Tensor, "query column class"]
     ) -> Float[Tensor, "query parameter"]:
@@ -143,9 +135,6 @@ class OrdinalHead(PredictsClasses, Head):
         logit = up_to[:, :-1] - above[:, 1:]
         gap = logit.diff(dim=1).clamp(min=torch.finfo(logit.dtype).tiny)
         return torch.cat([logit[:, :1], inverse_softplus(gap)], 1)
-
-    def true_classes(self, target: Target) -> Int64[Tensor, "label column"]:
-        return target.value[:, None]
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         probability = self.log_probability(parameters).exp().cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from mmseq.run import Run
 
 @torch.no_grad()
 def calibrate(
-    run: Run,
+    run: Run | str | Path,
     split: str = "validation",
     *,
     coverage: float = 0.9,
@@ -32,7 +33,7 @@ def calibrate(
     """Fits what calibration there is of each task, and keeps it in the run's bundle.
 
     Args:
-        run: a finished run.
+        run: a finished run, or its folder.
         split: whose labels it is fitted to: validation or test, but never train, which the model has learned.
         coverage: share of labels that sets and intervals are to hold.
         method: `temperature` (one scale) or `vector` (a scale and a bias a class) for classes.
@@ -52,7 +53,7 @@ def calibrate(
         DataError: samples of the run are gone from the data.
     """
     one_process("calibrate")
-    choice = Choice(coverage, method, by)
+    run, choice = Run.of(run), Choice(coverage, method, by)
     _check(split, report)
     model = run.model()  # once: what answers is what the calibration is for, whatever the folder has later
     digest = model.digest()

@@ -66,7 +66,9 @@ class Imputed:
     notes: list[str] = field(default_factory=list)
 
 
-def impute(model: Model | Run, samples: Any, *, task: str | None = None, keep_text: bool = False) -> Imputed:
+def impute(
+    model: Model | Run | str | Path, samples: Any, *, task: str | None = None, keep_text: bool = False
+) -> Imputed:
     """Fills the missing cells of a numeric modality's table by a task of kind `imputation`.
 
     Cells that are there stay as they are, rows in their order; of a pivoted table, the wide one is given, a
@@ -75,7 +77,7 @@ def impute(model: Model | Run, samples: Any, *, task: str | None = None, keep_te
     Under torchrun or srun every process makes this call; the leader gets the table.
 
     Args:
-        model: with such a task, or its run.
+        model: with such a task, or its run, or that run's folder.
         samples: tables by name, as `train` takes them in memory, or a folder as the source's root.
         task: which one, where there are several.
         keep_text: features that are text in the source, as all of a CSV file is, stay text, letter by letter;
@@ -85,8 +87,8 @@ def impute(model: Model | Run, samples: Any, *, task: str | None = None, keep_te
         ConfigError: there is no such task, or several; or a column has the name of a mark.
         MemoryShort: a batch does not fit into memory.
     """
-    if isinstance(model, Run):
-        model = model.model()
+    if isinstance(model, Run | str | Path):
+        model = Run.of(model).model()
     task = _task(model, task)
     name = cast(HidingConfig, model.experiment.tasks[task]).modality
     with together() as processes, tempfile.TemporaryDirectory(prefix="mmseq-") as folder:

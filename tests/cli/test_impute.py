@@ -139,7 +139,7 @@ def test_tables_keep_their_types(run: Path) -> None:
 def _impute(run: Path, tables: Any) -> pa.Table:
     import mmseq
 
-    return mmseq.impute(mmseq.Run(run), tables).table
+    return mmseq.impute(run, tables).table
 
 
 def test_without_a_row_nothing_is_filled(run: Path) -> None:

@@ -74,7 +74,7 @@ def test_report(calibrated: mmseq.Run) -> None:
 
 def test_before_is_what_evaluate_says(run: mmseq.Run) -> None:
     """Of the split that is reported, whose labels are its own."""
-    report = mmseq.calibrate(run, coverage=0.8, report="test")
+    report = mmseq.calibrate(str(run.path), coverage=0.8, report="test")
     whole = mmseq.evaluate(run, "test")
     for task in ("sick", "stage"):
         assert report[task]["measures"]["nll"].before == pytest.approx(
