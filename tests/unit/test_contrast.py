@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_candidates_are_encoded_alike_and_with_nothing_before_them(model: Model,
         for i, expected in enumerate(encoded):
             one = events.take(torch.nonzero(events.step == i)[:, 0])
             timeline = Timeline(torch.tensor([0, 1]), torch.zeros(1, dtype=torch.float64), torch.zeros(1))
-            ready, _ = model.modalities["vitals"](type(one)(**{**vars(one), "step": one.step * 0}), timeline)
+            ready, _ = model.modalities["vitals"](replace(one, step=one.step * 0), timeline)
             mean = model.encoders["vitals"](ready).mean(0)
             torch.testing.assert_close(mean, expected, rtol=0, atol=1e-12)
 
