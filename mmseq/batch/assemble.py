@@ -123,7 +123,7 @@ class Assembler:
         return window is not None and bool((self.store.lengths[samples] > window[1]).any())
 
     def _batch(self, asked: Asked, continues: bool, weights: dict[str, float] | None = None) -> Batch:
-        """Of a part, with the label weights of the whole."""
+        """What is asked for, with the label weights of the whole batch that it is a part of, or its own."""
         samples, seed, window = asked.samples, asked.seed, asked.window
         early = self.early and seed is not None
         gathered = self.store.gather(samples, list(self.modalities), self.stored_tasks, window, early)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmseq.modalities import Modality
     from mmseq.store.gather import Rows
 
-_STEPS = 1 << 53
+_RESOLUTION = 1 << 53  # of a chance
 EVALUATION = hash_key(0x6D, 0x61, 0x73, 0x6B)
 """What is hidden in evaluation depends on no seed: over stores of the same samples, models whose tasks have
 one name and one `hide` are asked for the same cells."""
@@ -75,8 +75,8 @@ class Hiding:
         key = row_keys(
             place.samples[sample].astype(np.int64), step - place.starts[sample] + place.begin, rank
         )
-        drawn = integers(_STEPS, key, events.values.shape[1], place.seed, hash_name(f"hide {self.task}"))
-        hidden = torch.from_numpy(drawn < self.share * _STEPS)
+        drawn = integers(_RESOLUTION, key, events.values.shape[1], place.seed, hash_name(f"hide {self.task}"))
+        hidden = torch.from_numpy(drawn < self.share * _RESOLUTION)
         seen = torch.tensor([share < 1 for share in self.modality.spec.missing])
         return hidden & events.observed & seen
 

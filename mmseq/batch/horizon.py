@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64, Shaped
 
-from mmseq.batch.next_step import Known
+from mmseq.batch.next_step import Known, previous_values
 from mmseq.batch.target import Target
 from mmseq.errors import DataError
 from mmseq.heads import Encoded, Head, HeadConfig, Labels, TargetConfig, heads
@@ -111,8 +111,7 @@ class Ahead:
 
     def known(self, rows: Rows, sample: int, first: int) -> Known:
         """The feature as it is known after each of some rows; see `last_before`."""
-        _, values = self.read(rows)
-        return values[:, None], np.ones((len(values), 1), bool)
+        return _column(self.read(rows)[1])
 
     def labels(self, values: Shaped[np.ndarray, "label"]) -> Labels:
         """Values as raw labels."""
@@ -162,7 +161,8 @@ class Ahead:
         kept = inside[encoded.row]
         known = None
         if previous:
-            known = self._previous(head, step, values, where[kept], starts[sample[kept]])
+            last = previous_values(*_column(values), step, where[kept], starts[sample[kept]])
+            known = self._as_value(head, last[:, 0])
             if before is not None:
                 known = np.where(np.isnan(known), self._as_value(head, before[:, 0])[sample[kept]], known)
         if window is not None:
@@ -184,21 +184,6 @@ class Ahead:
         encoded = head.encode(self.labels(values[row]))
         return Encoded(row[encoded.row], encoded.value, encoded.observed)
 
-    def _previous(
-        self,
-        head: Head,
-        step: Int64[np.ndarray, "event"],
-        values: Shaped[np.ndarray, "event"],
-        where: Int64[np.ndarray, "label"],
-        start: Int64[np.ndarray, "label"],
-    ) -> Float64[np.ndarray, "label 1"]:
-        """The last value at or before each step of the same sample; NaN where there is none."""
-        row = np.searchsorted(step, where, side="right") - 1
-        is_known = np.append(step, -1)[row] >= start
-        known = np.full(len(where), np.nan)
-        known[is_known] = values[row[is_known]]
-        return self._as_value(head, known)
-
     def _as_value(self, head: Head, known: Float64[np.ndarray, "row"]) -> Float64[np.ndarray, "row 1"]:
         """Values, NaN where there is none, as `Target.previous` has them: of a word, its class."""
         if self.part == "code":
@@ -207,6 +192,11 @@ class Ahead:
             known = np.full(len(codes), np.nan)
             known[row[encoded.row]] = encoded.value
         return known[:, None]
+
+
+def _column(values: Shaped[np.ndarray, "event"]) -> Known:
+    """Values that are all real, as the one column that they are."""
+    return values[:, None], np.ones((len(values), 1), bool)
 
 
 def all_ahead(configs: Mapping[str, HeadConfig], store: Store) -> dict[str, Ahead]:

@@ -15,8 +15,9 @@ from mmseq.calibration.affine import Affine, fit_affine
 from mmseq.calibration.conformal import threshold
 from mmseq.calibration.evidence import Change, Choice, Evidence, Measures, crossed_thresholds, others
 from mmseq.calibration.measures import by_unit, calibration_error, likeliest, negative_log_likelihood
-from mmseq.calibration.task import Column, Labels, Task, join
+from mmseq.calibration.task import Column, Labels, Task
 from mmseq.heads.certainty import PredictsClasses
+from mmseq.heads.labels import join
 
 
 class ClassColumn(Column):

@@ -13,10 +13,11 @@ from mmseq.bundle import dump_json
 from mmseq.calibration.classes import ClassTask
 from mmseq.calibration.evidence import Choice, Evidence, Measures
 from mmseq.calibration.ranges import RangeTask
-from mmseq.calibration.task import Column, join
+from mmseq.calibration.task import Column
 from mmseq.errors import CheckpointError, ConfigError
 from mmseq.heads import Head, HeadConfig, Spec
 from mmseq.heads.certainty import PredictsClasses, PredictsRanges
+from mmseq.heads.labels import join
 
 if TYPE_CHECKING:
     from mmseq.model import Model

@@ -15,8 +15,9 @@ from torch import Tensor
 from mmseq.calibration.conformal import threshold
 from mmseq.calibration.evidence import Change, Choice, Evidence, Measures, crossed_thresholds
 from mmseq.calibration.measures import by_unit
-from mmseq.calibration.task import Column, Labels, Task, join
+from mmseq.calibration.task import Column, Labels, Task
 from mmseq.heads.certainty import PredictsRanges, Range
+from mmseq.heads.labels import join
 
 Ends = tuple[Float64[Tensor, "..."], Float64[Tensor, "..."]]
 
@@ -107,9 +108,8 @@ class RangeLabels(Labels):
         scores, lack = (short / self.told.unit).numpy(), choice.lack(self.unit)
         margin = threshold(scores, self.unit, choice.coverage)
         margins = crossed_thresholds(scores, self.unit, self.fold, choice.coverage)
-        return RangeColumn(margin=margin, remark=f"no intervals: {lack}" if lack else ""), self.measures(
-            margins
-        )
+        column = RangeColumn(margin=margin, remark=f"no intervals: {lack}" if lack else "")
+        return column, self.measures(margins)
 
     def judge(self, column: RangeColumn, choice: Choice) -> Measures:
         return self.measures(None if column.margin is None else np.full(len(self.unit), column.margin))

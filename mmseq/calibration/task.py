@@ -86,8 +86,3 @@ class Task(Spec):
         """What labels that were not fitted say of each column."""
         labels = self.labels(evidence, choice)
         return [own.judge(column, choice) for own, column in zip(labels, self.columns, strict=True)]
-
-
-def join(*parts: str) -> str:
-    """Parts of a column's name, without those that are empty."""
-    return ".".join(filter(None, parts))

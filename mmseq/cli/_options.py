@@ -16,3 +16,8 @@ Plugin = Annotated[
     list[Path],
     typer.Option("--plugin", metavar="FILE", help="Single-file plugin to import; may be repeated."),
 ]
+RawInput = Annotated[
+    Path, typer.Option("--input", "-i", help="Raw data, laid out as those the run was trained on.")
+]
+TableOutput = Annotated[Path, typer.Option("--output", "-o", help="File to write: .csv, .jsonl or .parquet.")]
+TrainedModel = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of its model.")]

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from mmseq.cli._model import open_model
-from mmseq.cli._options import Plugin
+from mmseq.cli._options import Plugin, TrainedModel
 from mmseq.place import one_process
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of its model.")],
+    run: TrainedModel,
     input: Annotated[
         Path | None,
         typer.Option("--input", "-i", help="Raw data to go on from; without, from nothing known."),

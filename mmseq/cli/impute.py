@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmseq.cli._model import open_model
-from mmseq.cli._options import Plugin
+from mmseq.cli._options import Plugin, RawInput, TableOutput, TrainedModel
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of its model.")],
-    input: Annotated[
-        Path, typer.Option("--input", "-i", help="Raw data, laid out as those the run was trained on.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .csv, .jsonl or .parquet.")],
+    run: TrainedModel,
+    input: RawInput,
+    output: TableOutput,
     task: Annotated[
         str | None, typer.Option("--task", help="Task of kind imputation, where the run has several.")
     ] = None,

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from mmseq.cli._model import open_model
-from mmseq.cli._options import Plugin
+from mmseq.cli._options import Plugin, TrainedModel
 from mmseq.place import one_process
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of its model.")],
+    run: TrainedModel,
     state: Annotated[
         Path | None,
         typer.Option("--state", help="Folder to go on from, where it is there, and to leave the states in."),

@@ -24,7 +24,7 @@ from mmseq.heads.config import (
     LabelConfig,
     TargetConfig,
 )
-from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers, told_names
+from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers, join, told_names
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import check_numbers
 from mmseq.random import Draws
@@ -174,7 +174,7 @@ class Head(nn.Module):
     def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
         """Columns of a prediction table, by what is told of each label column; `""` is the number itself."""
         return {
-            ".".join(filter(None, (name, what))): values[:, c].cpu().numpy()
+            join(name, what): values[:, c].cpu().numpy()
             for c, name in enumerate(told_names(self.spec.columns))
             for what, values in columns.items()
         }

@@ -32,7 +32,21 @@ class HeadConfig(ComponentConfig):
         return self.told_by is not None
 
 
-class HidingConfig(HeadConfig):
+class EventsConfig(HeadConfig):
+    """Base of the config of a head whose labels are a modality's own events."""
+
+    modality: str
+
+    @property
+    def by_step(self) -> bool:
+        return True
+
+    @property
+    def told_by(self) -> str:
+        return self.modality
+
+
+class HidingConfig(EventsConfig):
     """Base of the config of a head whose labels are cells of a numeric modality, hidden from all inputs."""
 
     modality: str = Field(description="numeric modality with a clock, whose missing cells are predicted")
@@ -42,14 +56,6 @@ class HidingConfig(HeadConfig):
         lt=1,
         description="share of the observed cells that is hidden, in training anew for each sample and step",
     )
-
-    @property
-    def by_step(self) -> bool:
-        return True
-
-    @property
-    def told_by(self) -> str:
-        return self.modality
 
     @property
     def looks_ahead(self) -> bool:

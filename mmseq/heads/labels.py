@@ -105,6 +105,11 @@ class Upcoming:
     waits: np.ndarray
 
 
+def join(*parts: str) -> str:
+    """Parts of a column's name, without those that are empty."""
+    return ".".join(filter(None, parts))
+
+
 def told_names(columns: Sequence[str]) -> list[str]:
     """What each is called in a prediction table: one alone has no name there."""
     return [""] if len(columns) == 1 else list(columns)

@@ -15,15 +15,17 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
-from mmseq.heads import Encoded, Head, HeadConfig, Labels, Spec, Upcoming, fill_unobserved, heads
+from mmseq.heads import Encoded, Head, Labels, Spec, Upcoming, fill_unobserved, heads
+from mmseq.heads.config import EventsConfig
 from mmseq.heads.contrast import NEGATIVES, TEMPERATURE, Compared, Contrast
+from mmseq.heads.labels import join
 from mmseq.heads.metrics import Average
 from mmseq.heads.wait import WAIT, build_part, build_wait, draw_wait, fit_waits, wait_target
 from mmseq.modalities import Part
 from mmseq.random import Draws
 
 
-class NextEventConfig(HeadConfig):
+class NextEventConfig(EventsConfig):
     """Base of the config of a head whose labels are a modality's next events.
 
     Such a head is constructed with `(spec, hidden, width, *, …options)`: the width is an encoded event's.
@@ -33,14 +35,6 @@ class NextEventConfig(HeadConfig):
     at: Literal["every", "own"] = Field(
         "every", description="predict from every step, or only from those at which the modality is present"
     )
-
-    @property
-    def by_step(self) -> bool:
-        return True
-
-    @property
-    def told_by(self) -> str:
-        return self.modality
 
 
 class NextStepConfig(NextEventConfig):
@@ -215,7 +209,7 @@ class NextStepHead(Head):
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
         columns = {}
         for name, head, own in zip(self.names, self.heads, self._split(parameters), strict=True):
-            columns.update({_join(name, key): value for key, value in head.decode(own).items()})
+            columns.update({join(name, key): value for key, value in head.decode(own).items()})
         return columns
 
     def sample(
@@ -232,7 +226,7 @@ class NextStepHead(Head):
         columns = {}
         for part, head, own in zip(self.spec.parts, self.heads, self._split(parameters), strict=False):
             drawn = head.sample(own, draws, temperature=temperature, top_k=top_k)
-            columns.update({_join(part.name, key): values for key, values in drawn.items()})
+            columns.update({join(part.name, key): values for key, values in drawn.items()})
         return columns
 
     def sample_wait(
@@ -259,7 +253,7 @@ class NextStepHead(Head):
     def metrics(self) -> dict[str, Metric]:
         own: dict[str, Metric] = {"loss": Average()}
         for name, head in zip(self.names, self.heads, strict=True):
-            own.update({_join(name, key): metric for key, metric in head.metrics().items()})
+            own.update({join(name, key): metric for key, metric in head.metrics().items()})
         return own
 
     def score(
@@ -271,7 +265,7 @@ class NextStepHead(Head):
             metrics["loss"].update(loss.reshape(-1, 1), weights.reshape(-1, 1) > 0)
             # Rows of which the part observes nothing are no labels of it.
             seen = torch.nonzero((weights > 0).any(1))[:, 0]
-            mine = {key: metrics[_join(name, key)] for key in head.metrics()}
+            mine = {key: metrics[join(name, key)] for key in head.metrics()}
             head.score(mine, own[seen], part.take(seen))
 
 
@@ -291,7 +285,3 @@ def _columns(target: Target, part: Part) -> Target:
 
 def _matrix(x: Float[Tensor, "label ..."]) -> Float[Tensor, "label column"]:
     return x[:, None] if x.ndim == 1 else x
-
-
-def _join(part: str, name: str) -> str:
-    return ".".join(filter(None, (part, name)))

@@ -140,9 +140,8 @@ class RegressionHead(StandardisedHead):
                 f"regression: a number can be drawn where its loss is 'gaussian'; it is {self.loss_name!r}, "
                 "which learns no spread; set loss: gaussian, and train again"
             )
-        mean, std = self.units(parameters)
-        scale = std * self.log_scale(parameters).double().exp()
-        return mean + std * self.location(parameters).double(), scale
+        scale = self.units(parameters)[1] * self.log_scale(parameters).double().exp()
+        return self.transformed(parameters), scale
 
     def sample(
         self,

@@ -29,6 +29,7 @@ from mmseq.calibration.model import Calibration, NoTask, calibration_of
 from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
+from mmseq.heads.labels import join
 from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run
@@ -186,7 +187,7 @@ def decode(
         if calibration is not None:
             own, further = calibration.apply(task, head, own)
         for name, values in (head.decode(own) | further).items():
-            columns[f"{task}.{name}" if name else task] = values
+            columns[join(task, name)] = values
     return columns
 
 
