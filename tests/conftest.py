@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,16 @@ from mmseq.plugin import load_plugin
 from mmseq.registry import FAMILIES, family
 
 torch.set_num_threads(1)  # workers share the cores; more threads than cores wait for each other
+
+CHECKED = [Path(__file__).parent / kind for kind in ("unit", "contract")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Shapes are checked in unit and contract tests; whole runs would take three times as long."""
+    checked = any(item.path.is_relative_to(folder) for folder in CHECKED)
+    jaxtyping.config.update("jaxtyping_disable", not checked)
+
 
 TOY = """\
 name: toy
