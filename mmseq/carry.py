@@ -24,7 +24,7 @@ def go_on(timeline: Timeline, state: State | None) -> tuple[Timeline, State]:
         return timeline, {}
     before = timeline.time.new_full((timeline.n_samples,), torch.nan) if state is None else state["time"]
     if timeline.is_one_step:
-        delta = (timeline.time - before).nan_to_num(0.0).to(timeline.delta.dtype)
+        delta = (timeline.time - before).nan_to_num_(0.0).to(timeline.delta.dtype)
         return timeline.with_delta(delta), {"time": timeline.time}
     stepped = timeline.lengths > 0
     if state is not None:
@@ -172,8 +172,8 @@ def align(
     """
     if one_each(step, timeline) and (timeline.is_one_step or (state is None and not timeline.continues)):
         # As for a modality that makes all steps: nothing is remembered from before.
-        seen = Seen(encoded, timeline.everywhere, encoded.new_zeros(len(encoded)))
-        return seen, {"value": encoded, "time": timeline.time} if timeline.continues else {}
+        after = {"value": encoded, "time": timeline.time} if timeline.continues else {}
+        return Seen.now(encoded, timeline), after
     value, at = _mean_by_step(encoded, step)
     if state is None:
         state = {
@@ -235,4 +235,4 @@ def hide(seen: Seen, hidden: Bool[Tensor, "sample"], timeline: Timeline) -> Seen
 def clock(timeline: Timeline, scale: float, dtype: torch.dtype) -> Float[Tensor, "step 2"]:
     """Time since the previous step and since the origin, log1p in typical step lengths."""
     elapsed = torch.stack([timeline.delta, timeline.time], 1) / scale
-    return elapsed.abs().log1p().copysign(elapsed).to(dtype)
+    return elapsed.abs().log1p_().copysign_(elapsed).to(dtype)

@@ -83,6 +83,16 @@ class Timeline:
         return torch.ones_like(self.time, dtype=torch.bool)
 
     @cached_property
+    def no_age(self) -> Float[Tensor, "step"]:
+        """Zero at every step: the age of what is observed there."""
+        return torch.zeros_like(self.time, dtype=torch.get_default_dtype())
+
+    @cached_property
+    def observed_now(self) -> Float[Tensor, "step 2"]:
+        """Presence and age, as numbers, of a modality that makes all steps."""
+        return torch.stack([torch.ones_like(self.no_age), self.no_age], 1)
+
+    @cached_property
     def is_one_step(self) -> bool:
         """Whether each sample has one step, exactly."""
         return self.n_steps == self.n_samples and set(self.lengths_list) <= {1}

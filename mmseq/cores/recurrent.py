@@ -174,7 +174,8 @@ class RecurrentCore(Core):
                 x = self.dropout[i](x, timeline)
         if not timeline.continues:
             return x, []
-        end = [torch.stack(part, 1) for part in zip(*layers, strict=True)]
+        ends = zip(*layers, strict=True)
+        end = [part[0][:, None] if len(part) == 1 else torch.stack(part, 1) for part in ends]
         if not everyone:
             end = [old.index_copy(0, timeline.sample, new) for old, new in zip(begin, end, strict=True)]
         return x, end

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmseq.batch import Timeline
 from mmseq.registry import ComponentConfig, Registry
 
 __all__ = ["Fusion", "FusionConfig", "Seen", "fusions"]
@@ -33,9 +35,20 @@ class Seen:
     present: Bool[Tensor, "step"]
     age: Float[Tensor, "step"]
 
+    @classmethod
+    def now(cls, values: Float[Tensor, "step width"], timeline: Timeline) -> Seen:
+        """What was observed at every step."""
+        seen = cls(values, timeline.everywhere, timeline.no_age.to(values.dtype))
+        vars(seen)["_marks"] = timeline.observed_now
+        return seen
+
+    @cached_property
+    def _marks(self) -> Float[Tensor, "step 2"]:
+        return torch.stack([self.present.to(self.age.dtype), self.age], 1)
+
     def marks(self) -> Float[Tensor, "step 2"]:
         """Presence and age as numbers."""
-        return torch.stack([self.present.to(self.age.dtype), self.age], 1).to(self.values.dtype)
+        return self._marks.to(self.values.dtype)
 
 
 class Fusion(nn.Module):

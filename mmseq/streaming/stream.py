@@ -268,7 +268,7 @@ class Stream:
     def _run(self, ids: list[str], steps: list[Waiting]) -> dict[str, np.ndarray]:
         """One step of each of these samples: their rows of the prediction table."""
         times = [self.clock.since_origin(id, step.end) for id, step in zip(ids, steps, strict=True)]
-        timeline = Timeline.of_one_step(torch.tensor(times, dtype=torch.float64))
+        timeline = Timeline.of_one_step(torch.from_numpy(np.array(times, np.float64)))
         events = {name: self._events(name, ids, steps) for name in self._names}
         batch = Batch(ids, timeline, events)
         device = self.model.like.device
