@@ -14,8 +14,9 @@ import torch
 from pydantic import ValidationError
 
 from mmseq.batch import Batch
+from mmseq.batch.ahead import Ahead, within
 from mmseq.batch.assemble import Assembler
-from mmseq.batch.horizon import Ahead, within
+from mmseq.batch.horizon import HorizonTargets
 from mmseq.batch.loader import windows
 from mmseq.config.experiment import Experiment
 from mmseq.data import prepare
@@ -80,7 +81,7 @@ def places(batch: Batch, step: torch.Tensor) -> list[tuple[str, float]]:
 def found(batch: Batch, task: str, assembler: Assembler) -> dict[tuple[str, float], Label]:
     target = batch.targets[task]
     assert target.previous is not None
-    classes = getattr(assembler.heads[task].spec, "classes", None)
+    classes = getattr(assembler.makers[task].head.spec, "classes", None)
 
     def told(value: float) -> Any:
         return None if math.isnan(value) else classes[int(value)] if classes else f"{value:.5g}"
@@ -166,7 +167,9 @@ def test_words_that_training_lacks_are_no_labels(ahead: Experiment, assembler: A
     spec = heads.component_class("classification").Spec(classes=["p", "q"], counts=[1, 1])
     head = heads.build(ahead.tasks["word"], spec, 4)
     values = np.array([0, 2, 1], np.int32)  # p, r, q
-    encoded = assembler.ahead["word"].encode(head, values)
+    maker = assembler.makers["word"]
+    assert isinstance(maker, HorizonTargets)
+    encoded = maker.ahead.encode(head, values)
     assert encoded.row.tolist() == [0, 2] and encoded.value.tolist() == [0, 1]
 
 
