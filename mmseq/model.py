@@ -17,7 +17,7 @@ from mmseq.batch import Batch, CategoryEvents, Events, Timeline
 from mmseq.batch.candidates import Candidates
 from mmseq.bundle import dump_json, read_folder, write_folder
 from mmseq.calibration.model import CALIBRATION, Calibration
-from mmseq.carry import align, align_static, changes, clock, go_on, hide
+from mmseq.carry import align, align_static, changes, clock, drop, go_on
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
 from mmseq.encoders import Encoder, encoders
@@ -358,7 +358,7 @@ class Model(nn.Module):
             seen, aligned = align(encoded, events.step, timeline, self.facts.time_scale, before)
         rate = self.experiment.modalities[name].dropout
         if rate and timeline.noise is not None:
-            seen = hide(seen, timeline.noise.uniform(hash_name(f"modality {name}"), 1)[:, 0] < rate, timeline)
+            seen = drop(seen, timeline.noise.uniform(hash_name(f"modality {name}"), 1)[:, 0] < rate, timeline)
         return seen, {"carry": carried, "align": aligned}
 
     def read(
