@@ -76,9 +76,8 @@ class HorizonTargets(TargetMaker):
         step, values = events
         observed = np.ones((len(values), 1), bool)
         last = previous_values(values[:, None], observed, step, where, starts[sample])
-        before = self.last.before(asked, self.ahead.known)
-        before = None if before is None else self._as_value(before[:, 0])
-        return or_before(self._as_value(last[:, 0]), before, sample)
+        last = or_before(last, self.last.before(asked, self.ahead.known), sample)
+        return self._as_value(last[:, 0])
 
     def _as_value(self, known: Float64[np.ndarray, "row"]) -> Float64[np.ndarray, "row 1"]:
         """Values, NaN where there is none, as `Target.previous` has them: of a word, its class."""
