@@ -222,9 +222,9 @@ def align_static(
     return seen, {"value": value, "known": known}
 
 
-def hide(seen: Seen, hidden: Bool[Tensor, "sample"], timeline: Timeline) -> Seen:
-    """The modality as never observed, at every step of the samples that are hidden."""
-    keep = ~hidden[timeline.sample]
+def drop(seen: Seen, dropped: Bool[Tensor, "sample"], timeline: Timeline) -> Seen:
+    """The modality as never observed, at every step of the samples that drop it."""
+    keep = ~dropped[timeline.sample]
     return Seen(
         seen.values * keep[:, None],
         seen.present & keep,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int64
 
-from mmseq.batch.assemble import labels_of
-from mmseq.batch.horizon import all_ahead
+from mmseq.batch.ahead import all_ahead
 from mmseq.batch.next_step import following
+from mmseq.batch.stored import labels_of
 from mmseq.config.experiment import Experiment
 from mmseq.facts import Facts
 from mmseq.heads import Upcoming, heads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,18 +9,16 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int64
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mmseq.batch import Batch, CategoryEvents, Events, Timeline
 from mmseq.batch.candidates import Candidates
-from mmseq.bundle import dump_json, read_folder, write_folder
-from mmseq.calibration.model import CALIBRATION, Calibration
-from mmseq.carry import align, align_static, changes, clock, go_on, hide
+from mmseq.calibration.model import Calibration
+from mmseq.carry import align, align_static, changes, clock, drop, go_on
 from mmseq.config.experiment import Experiment
 from mmseq.cores import cores
 from mmseq.encoders import Encoder, encoders
-from mmseq.errors import CheckpointError, ConfigError, MmseqError, PluginError
+from mmseq.errors import ConfigError
 from mmseq.facts import Facts
 from mmseq.fusions import Seen, fusions
 from mmseq.heads import Head, HeadConfig, heads
@@ -29,18 +26,15 @@ from mmseq.heads.contrast import Compared
 from mmseq.heads.next_step import NextEventConfig
 from mmseq.modalities import Modality, modalities
 from mmseq.modalities.category import CategoryModality
-from mmseq.outline import check_weights, outline
+from mmseq.model_bundle import digest_of, load_model, save_model
 from mmseq.parts import Parts
 from mmseq.random import hash_name, name_layers
 from mmseq.readouts import readouts
 from mmseq.recompute import encode_by_segments
 from mmseq.state import State, part
-from mmseq.tensors import dump_tensors
 
 Shared = Callable[[Tensor], Tensor]
 N_CLOCK = 2
-SCHEMA = "mmseq model 1"
-WEIGHTS = "weights.safetensors"
 
 
 class Model(nn.Module):
@@ -92,20 +86,11 @@ class Model(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Writes the bundle: weights, facts, config, calibration, digests; nothing that could run."""
-        files = {
-            WEIGHTS: dump_tensors(self.state_dict()),
-            "config.json": dump_json(self.experiment.model_dump(mode="json")),
-            "facts.json": dump_json(self.facts.to_json()),
-        }
-        if self.calibration is not None:
-            files[CALIBRATION] = self.calibration.dump()
-        write_folder(folder, files, SCHEMA)
+        save_model(self, folder)
 
     def digest(self) -> str:
         """The sha256 of its weights and facts, which tells models apart."""
-        digest = hashlib.sha256(dump_json(self.facts.to_json()))
-        digest.update(dump_tensors(self.state_dict()))
-        return digest.hexdigest()
+        return digest_of(self)
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:
@@ -115,27 +100,7 @@ class Model(nn.Module):
             CheckpointError: a file is missing, altered or of another version.
             PluginError: it needs a component that is not installed or loaded.
         """
-        files = read_folder(Path(folder), SCHEMA)
-        config, told, weights = files.json("config.json"), files.json("facts.json"), files.tensors(WEIGHTS)
-        try:
-            experiment = Experiment.model_validate(config)
-            facts = Facts.from_json(told, experiment)
-            check_weights(weights, outline(cls, experiment, facts))
-            model = cls(experiment, facts)
-            model.to(next(iter(weights.values())).dtype)
-            model.load_state_dict(weights)
-            model.eval().try_out()
-            if CALIBRATION in files:
-                model.calibration = Calibration.parse(files.json(CALIBRATION), Path(folder) / CALIBRATION)
-        except MmseqError:
-            raise
-        except Exception as error:  # whatever they make a component raise, they do not fit it
-            _tell_missing_plugin(folder, error)
-            raise CheckpointError(
-                f"{folder}: its config, facts and weights must fit each other and the components that are "
-                f"installed; {_first_line(error)}; load it with the versions that wrote it"
-            ) from error
-        return model
+        return load_model(cls, Path(folder))
 
     def predict(self, samples: Any, *, every_step: bool = False, calibrated: bool = False) -> Any:
         """Predictions for raw samples, as a pyarrow Table: one row a sample, or one a step.
@@ -358,7 +323,7 @@ class Model(nn.Module):
             seen, aligned = align(encoded, events.step, timeline, self.facts.time_scale, before)
         rate = self.experiment.modalities[name].dropout
         if rate and timeline.noise is not None:
-            seen = hide(seen, timeline.noise.uniform(hash_name(f"modality {name}"), 1)[:, 0] < rate, timeline)
+            seen = drop(seen, timeline.noise.uniform(hash_name(f"modality {name}"), 1)[:, 0] < rate, timeline)
         return seen, {"carry": carried, "align": aligned}
 
     def read(
@@ -376,18 +341,3 @@ class Model(nn.Module):
             read, after[str(i)] = readout(hidden, timeline, part(state, str(i)), at)
             parts.append(read)
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0], after
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-
-
-def _tell_missing_plugin(folder: str | Path, error: Exception) -> None:
-    """Raises PluginError where a component of a bundle is of a kind that nobody offers."""
-    details = error.errors() if isinstance(error, ValidationError) else []
-    for detail in details:
-        if detail["type"] == "unknown_kind":
-            raise PluginError(
-                f"{folder}: the model needs a component that is not here; {detail['msg']}; install its "
-                "package, or pass its file by --plugin (from Python: mmseq.plugin.load_plugin)"
-            ) from error

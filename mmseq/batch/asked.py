@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int64
 
-from mmseq.batch.hiding import EVALUATION, Place
-
 if TYPE_CHECKING:
     from mmseq.store import Window
 
@@ -24,18 +22,22 @@ class Asked:
         seed: of an optimizer step, in training; None: in evaluation.
         hide: in evaluation, whether cells are hidden and the tasks that hide them are asked; else the other
             tasks are, and see everything. Training hides, and asks all.
+        early: labels of whole samples stand at each of their steps, instead of the last.
+        bare: targets are made for their label weights alone.
     """
 
     samples: Int64[np.ndarray, "member"]
     window: Window | None = None
     seed: int | None = None
     hide: bool = False
+    early: bool = False
+    bare: bool = False
 
     @property
     def hides(self) -> bool:
         return self.hide or self.seed is not None
 
-    def place(self, starts: Int64[np.ndarray, "bound"]) -> Place:
-        """Where its events stand."""
-        begin = 0 if self.window is None else self.window[0]
-        return Place(self.samples, starts, begin, EVALUATION if self.seed is None else self.seed)
+    @property
+    def begin(self) -> int:
+        """The place in its sample of each sample's first step."""
+        return 0 if self.window is None else self.window[0]

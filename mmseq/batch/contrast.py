@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -10,16 +11,18 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
+from mmseq.batch.asked import Asked
 from mmseq.batch.candidates import Candidates
 from mmseq.batch.events import Events
-from mmseq.batch.next_step import Following
+from mmseq.batch.maker import Given, StoredModality, TargetMaker
+from mmseq.batch.next_step import Following, following, of_next_steps
 from mmseq.batch.target import Target
 from mmseq.random import hash_name, integers
 from mmseq.store.draw import Drawn, begins_step, steps_of_events
 
 if TYPE_CHECKING:
-    from mmseq.modalities import Modality
-    from mmseq.store import Store
+    from mmseq.heads import Head
+    from mmseq.store import Gathered, Window
 
 _EVALUATION = hash_name("evaluation")  # where there is no step that a draw could depend on
 
@@ -31,27 +34,19 @@ class Negatives:
     number would give the next one away.
 
     Args:
-        store: where they are.
-        modality, name: whose steps.
+        stored: the modality.
         task: whose negatives; each task draws its own.
         n: how many for each sample.
         among: the samples to draw from.
     """
 
     def __init__(
-        self,
-        store: Store,
-        modality: Modality,
-        name: str,
-        *,
-        task: str,
-        n: int,
-        among: Int64[np.ndarray, "member"],
+        self, stored: StoredModality, *, task: str, n: int, among: Int64[np.ndarray, "member"]
     ) -> None:
-        self.store, self.modality, self.name, self.n = store, modality, name, n
+        self.store, self.name, self.n = stored.store, stored.name, n
         self.layer = hash_name(f"negatives {task}")
         self.among = np.sort(among)
-        self.ends = np.cumsum(store.n_events(name)[self.among])
+        self.ends = np.cumsum(self.store.n_events(self.name)[self.among])
 
     def draw(self, samples: Int64[np.ndarray, "member"], seed: int | None) -> Drawn:
         """So many steps for each sample, which depend on the sample and the seed alone.
@@ -92,63 +87,66 @@ class Negatives:
         owner = np.searchsorted(self.ends, event, side="right")
         return self.among[owner], event - np.append(0, self.ends)[owner]
 
-    def candidates(
-        self,
-        events: Events,
-        after: Following,
-        drawn: Drawn,
-    ) -> Candidates:
-        """The next step of each label, and the steps drawn for its sample.
 
-        Args:
-            events: of the batch.
-            after: where the next steps are.
-            drawn: for the batch's samples.
-        """
+class ContrastTargets(TargetMaker):
+    """What a modality has at its next step, among steps that were drawn.
+
+    Args:
+        head: says how many for each sample, and weighs the labels.
+        stored: the modality.
+        task: whose negatives.
+        own: predict only from the modality's own steps.
+        among: the samples to draw from.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        stored: StoredModality,
+        *,
+        task: str,
+        own: bool,
+        among: Int64[np.ndarray, "member"],
+    ) -> None:
+        super().__init__(head)
+        self.stored, self.task, self.own = stored, task, own
+        self.negatives = Negatives(stored, task=task, n=head.negatives, among=among)
+
+    def drawing_from(self, among: Int64[np.ndarray, "member"]) -> ContrastTargets:
+        return ContrastTargets(self.head, self.stored, task=self.task, own=self.own, among=among)
+
+    def needs(self, window: Window | None) -> Mapping[str, bool]:
+        return {self.stored.name: False} if window is None else {}
+
+    def target(self, given: Given) -> Target:
+        return of_next_steps(self.stored, given, self._target, bare=given.asked.bare)
+
+    def _target(self, asked: Asked, gathered: Gathered, events: Events) -> Target:
+        """Labels with their candidates; a draw that is the label's own next step is no other."""
+        after = following(events.step.numpy(), gathered.starts, gathered.time, own=self.own)
+        where = torch.from_numpy(after.where)
+        target = Target(where, torch.zeros_like(where), wait=torch.from_numpy(after.wait))
+        if asked.bare:
+            return target
+        drawn = self.negatives.draw(asked.samples, asked.seed)
+        sample, at = (x.reshape(-1, self.negatives.n) for x in (drawn.sample, drawn.time))
+        is_own = sample[after.sample] == asked.samples[after.sample, None]
+        is_own &= at[after.sample] == gathered.time[after.present[after.row]][:, None]
+        candidates = self._candidates(events, after, drawn)
+        return replace(target, other=torch.from_numpy(~is_own), candidates=candidates)
+
+    def _candidates(self, events: Events, after: Following, drawn: Drawn) -> Candidates:
+        """The next step of each label, and the steps drawn for its sample."""
         used, positive = np.unique(after.row, return_inverse=True)
         row = np.searchsorted(after.present, events.step.numpy())
         kept = np.flatnonzero(np.isin(row, used))
         own = events.take(torch.from_numpy(kept))
         own = replace(own, step=torch.from_numpy(np.searchsorted(used, row[kept])))
-        vocabularies = self.store.vocabularies(self.name)
-        others = self.modality.events(torch.from_numpy(drawn.rows.step), drawn.rows.arrays, vocabularies)
         return Candidates(
             own,
-            others,
+            self.stored.events(drawn.rows),
             len(used),
             len(drawn.sample),
             torch.from_numpy(positive.astype(np.int64)),
             torch.from_numpy(after.sample),
         )
-
-    def target(
-        self,
-        events: Events,
-        after: Following,
-        samples: Int64[np.ndarray, "member"],
-        time: np.ndarray,
-        drawn: Drawn,
-    ) -> Target:
-        """Labels with their candidates; a draw that is the label's own next step is no other.
-
-        Args:
-            events: of the batch.
-            after: where the next steps are.
-            samples: of the batch.
-            time: of its steps.
-            drawn: for these samples.
-        """
-        sample, at = drawn.sample.reshape(-1, self.n), drawn.time.reshape(-1, self.n)
-        is_own = sample[after.sample] == samples[after.sample, None]
-        is_own &= at[after.sample] == time[after.present[after.row]][:, None]
-        return replace(
-            bare_target(after),
-            other=torch.from_numpy(~is_own),
-            candidates=self.candidates(events, after, drawn),
-        )
-
-
-def bare_target(after: Following) -> Target:
-    """Labels without candidates, which say how many there are."""
-    where = torch.from_numpy(after.where)
-    return Target(where, torch.zeros_like(where), wait=torch.from_numpy(after.wait))

@@ -3,206 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float64, Int64
 
-from mmseq.batch.next_step import Known, previous_values
+from mmseq.batch.ahead import Ahead, Values, within
+from mmseq.batch.asked import Asked
+from mmseq.batch.last_values import LastValues, or_before, previous_values
+from mmseq.batch.maker import Given, TargetMaker
 from mmseq.batch.target import Target
-from mmseq.errors import DataError
-from mmseq.heads import Encoded, Head, HeadConfig, Labels, TargetConfig, heads
-from mmseq.registry import did_you_mean
-from mmseq.store.plan import SECONDS, seconds
-from mmseq.store.timeline import Steps
 
 if TYPE_CHECKING:
-    from mmseq.store import Gathered, Store, Window
-    from mmseq.store.gather import Rows
-
-_ROUNDING = 4  # float64 numbers on, as where 0.7 + 0.1 is less than 0.8
-_STEPS_AT_ONCE = 1_000_000
-
-Values = tuple[Int64[np.ndarray, "event"], Shaped[np.ndarray, "event"]]
-"""Where a feature is observed: the step, and the value."""
+    from mmseq.heads import Head
+    from mmseq.store import Gathered, Window
 
 
-def within(
-    step: Int64[np.ndarray, "event"],
-    starts: Int64[np.ndarray, "bound"],
-    time: Float64[np.ndarray, "step"],
-    horizon: float,
-) -> tuple[Int64[np.ndarray, "label"], Int64[np.ndarray, "label"]]:
-    """The steps, at a time t, that have an event in (t, t + horizon]; and of each, the last such event.
+class HorizonTargets(TargetMaker):
+    """What a head is to say of each step that has a value within its horizon.
 
     Args:
-        step: of each event, in order.
-        starts, time: the timeline.
-        horizon: in the unit of `time`.
-    """
-    sample = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    last = starts[sample] + Steps(starts, time).search(sample, _limit(time, horizon), "right") - 1
-    row = np.searchsorted(step, last, side="right") - 1
-    where = np.flatnonzero(np.append(step, -1)[row] > np.arange(len(time)))
-    return where, row[where]
-
-
-def _limit(time: Float64[np.ndarray, "step"], horizon: float) -> Float64[np.ndarray, "step"]:
-    limit = time + horizon
-    return limit + _ROUNDING * np.spacing(np.maximum(np.abs(limit), horizon))
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """Reads a task's horizon targets from a store.
-
-    Attributes:
-        store: where the events are.
-        task: its name.
-        name: the modality.
-        feature: of it.
-        part: the stored array that holds the feature, `values` or `code`.
-        column: of that array.
-        horizon: in the store's unit of time.
+        head: encodes the values.
+        ahead: reads them.
+        previous: also tell the last value known at each step, for the baseline.
     """
 
-    store: Store
-    task: str
-    name: str
-    feature: str
-    part: str
-    column: int
-    horizon: float
+    def __init__(self, head: Head, ahead: Ahead, *, previous: bool) -> None:
+        super().__init__(head)
+        self.ahead, self.previous = ahead, previous
+        self.last = LastValues(ahead.store, ahead.name)
 
-    @classmethod
-    def of(cls, store: Store, task: str, config: TargetConfig) -> Ahead:
-        """Raises DataError where the modality does not have the feature."""
-        assert config.target is not None
-        target, reading = config.target, heads.component_class(config.kind).reading(config)
-        assert reading is not None, "a head of labels says what it reads"
-        entry = store.entry(target.modality)
-        columns, part = (entry.codes, "code") if reading.codes else (entry.numbers, "values")
-        if target.feature not in columns:
-            raise DataError(
-                f"tasks.{task}.target.feature: must be a column or code of modality {target.modality!r}; "
-                f"{target.feature!r} came{did_you_mean(target.feature, columns)}; there are: "
-                f"{', '.join(columns)}"
-            )
-        column, unit = columns.index(target.feature), SECONDS[store.manifest.unit]
-        horizon = seconds(target.horizon) / unit
-        return cls(store, task, target.modality, target.feature, part, column, horizon)
+    def needs(self, window: Window | None) -> Mapping[str, bool]:
+        return {self.ahead.name: True} if window is None else {}
 
-    def stop(self, samples: Int64[np.ndarray, "member"], last: int) -> int:
-        """The first step of any of these samples that none of the steps before `last` looks ahead to."""
-        stop = last
-        for sample in samples[self.store.lengths[samples] > last].tolist():
-            times = self.store.times(sample)
-            limit = _limit(times[last - 1 : last], self.horizon)
-            stop = max(stop, int(times.searchsorted(limit[0], side="right")))
-        return stop
+    def target(self, given: Given) -> Target:
+        """Values of which, in a window, those of its last steps lie after it."""
+        ahead, asked, gathered = self.ahead, given.asked, given.gathered
+        width = len(gathered.time)
+        if asked.window is not None:
+            first, last = asked.window
+            seen, width = (first, ahead.stop(asked.samples, last)), last - first
+            gathered = ahead.store.gather(asked.samples, [ahead.name], [], seen)
+        return self._target(asked, gathered, width)
 
-    def read(self, rows: Rows) -> Values:
-        """Where the feature is observed in some gathered rows."""
-        values = rows.arrays[self.part][:, self.column]
-        observed = values >= 0 if self.part == "code" else ~np.isnan(values)
-        return rows.step[observed], values[observed]
-
-    def known(self, rows: Rows, sample: int, first: int) -> Known:
-        """The feature as it is known after each of some rows; see `last_before`."""
-        return _column(self.read(rows)[1])
-
-    def labels(self, values: Shaped[np.ndarray, "label"]) -> Labels:
-        """Values as raw labels."""
-        numbers, codes = np.zeros((len(values), 0), np.float32), np.zeros(0, np.int32)
-        if self.part == "values":
-            return Labels((self.feature,), values[:, None], codes, (), self.task)
-        entry = self.store.entry(self.name)
-        words = tuple(entry.vocabularies[self.column])
-        return Labels((self.feature,), numbers, values.astype(np.int32), words, self.task)
-
-    def values(self, samples: Int64[np.ndarray, "member"]) -> Shaped[np.ndarray, "label"]:
-        """What is to be predicted from all steps of some samples."""
-        found = [np.zeros(0, np.int32 if self.part == "code" else np.float32)]
-        ends = np.cumsum(self.store.lengths[samples])
-        bounds = np.searchsorted(ends, np.arange(_STEPS_AT_ONCE, ends[-1:].sum(), _STEPS_AT_ONCE))
-        for some in np.split(samples, np.unique(bounds)):
-            gathered = self.store.gather(some, [self.name], [])
-            step, values = self.read(gathered.events[self.name])
-            found.append(values[within(step, gathered.starts, gathered.time, self.horizon)[1]])
-        return np.concatenate(found)
-
-    def target(
-        self,
-        head: Head,
-        gathered: Gathered,
-        window: Window | None = None,
-        *,
-        previous: bool = False,
-        before: Float64[np.ndarray, "member column"] | None = None,
-    ) -> Target:
-        """What a head is to say of each step.
-
-        Args:
-            head: whose labels they are.
-            gathered: steps with the modality's events, as far ahead as the horizon.
-            window: the steps that are to say it, of which `gathered` begins with the first; None: all.
-            previous: also tell the last value known at each step, for the baseline.
-            before: what was known of each sample before its first step here.
-        """
+    def _target(self, asked: Asked, gathered: Gathered, width: int) -> Target:
+        """Of the first `width` steps of each sample; the others are gathered for their values."""
         starts = gathered.starts
-        step, values = self.read(gathered.events[self.name])
-        where, row = within(step, starts, gathered.time, self.horizon)
+        step, values = found = self.ahead.read(gathered.events[self.ahead.name])
+        where, row = within(step, starts, gathered.time, self.ahead.horizon)
         sample = np.searchsorted(starts, where, side="right") - 1
         place = where - starts[sample]
-        inside = np.flatnonzero(place < (len(gathered.time) if window is None else window[1] - window[0]))
-        encoded = self.encode(head, values[row[inside]])
+        inside = np.flatnonzero(place < width)
+        encoded = self.ahead.encode(self.head, values[row[inside]])
         kept = inside[encoded.row]
         known = None
-        if previous:
-            last = previous_values(*_column(values), step, where[kept], starts[sample[kept]])
-            known = self._as_value(head, last[:, 0])
-            if before is not None:
-                known = np.where(np.isnan(known), self._as_value(head, before[:, 0])[sample[kept]], known)
-        if window is not None:
-            starts = np.cumsum([0, *np.minimum(np.diff(starts), window[1] - window[0])])
-        return Target(
-            torch.from_numpy(starts[sample[kept]] + place[kept]),
-            torch.from_numpy(encoded.value),
-            previous=None if known is None else torch.from_numpy(known),
-        )
+        if self.previous:
+            known = torch.from_numpy(self._known(asked, starts, found, where[kept], sample[kept]))
+        here = np.cumsum([0, *np.minimum(np.diff(starts), width)])
+        at = torch.from_numpy(here[sample[kept]] + place[kept])
+        return Target(at, torch.from_numpy(encoded.value), previous=known)
 
-    def encode(self, head: Head, values: Shaped[np.ndarray, "label"]) -> Encoded:
-        """Values as the head's loss takes them; a word that training never had is no label."""
-        labels = self.labels(values)
-        if not labels.code.size:
-            return head.encode(labels)
-        classes = set(getattr(head.spec, "classes", labels.vocabulary))
-        is_known = np.array([word in classes for word in labels.vocabulary], bool)
-        row = np.flatnonzero(is_known[labels.code])
-        encoded = head.encode(self.labels(values[row]))
-        return Encoded(row[encoded.row], encoded.value, encoded.observed)
+    def _known(
+        self,
+        asked: Asked,
+        starts: Int64[np.ndarray, "bound"],
+        events: Values,
+        where: Int64[np.ndarray, "label"],
+        sample: Int64[np.ndarray, "label"],
+    ) -> Float64[np.ndarray, "label 1"]:
+        """The last value at each label's step."""
+        step, values = events
+        observed = np.ones((len(values), 1), bool)
+        last = previous_values(values[:, None], observed, step, where, starts[sample])
+        last = or_before(last, self.last.before(asked, self.ahead.known), sample)
+        return self._as_value(last[:, 0])
 
-    def _as_value(self, head: Head, known: Float64[np.ndarray, "row"]) -> Float64[np.ndarray, "row 1"]:
+    def _as_value(self, known: Float64[np.ndarray, "row"]) -> Float64[np.ndarray, "row 1"]:
         """Values, NaN where there is none, as `Target.previous` has them: of a word, its class."""
-        if self.part == "code":
+        if self.ahead.part == "code":
             row = np.flatnonzero(~np.isnan(known))
-            encoded, codes = self.encode(head, known[row]), known
+            encoded, codes = self.ahead.encode(self.head, known[row]), known
             known = np.full(len(codes), np.nan)
             known[row[encoded.row]] = encoded.value
         return known[:, None]
-
-
-def _column(values: Shaped[np.ndarray, "event"]) -> Known:
-    """Values that are all real, as the one column that they are."""
-    return values[:, None], np.ones((len(values), 1), bool)
-
-
-def all_ahead(configs: Mapping[str, HeadConfig], store: Store) -> dict[str, Ahead]:
-    """Of the tasks that predict at a horizon, by name. Raises DataError where there is no such feature."""
-    return {
-        task: Ahead.of(store, task, config)
-        for task, config in configs.items()
-        if isinstance(config, TargetConfig) and config.target is not None
-    }

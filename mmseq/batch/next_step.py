@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64, Shaped
+from jaxtyping import Bool, Float64, Int64
 
+from mmseq.batch.asked import Asked
 from mmseq.batch.events import Events
+from mmseq.batch.last_values import Known, LastValues, or_before, previous_values
+from mmseq.batch.maker import Given, StoredModality, TargetMaker
 from mmseq.batch.target import Target
 
 if TYPE_CHECKING:
+    from mmseq.heads import Head
     from mmseq.modalities import Modality, NextEvent
-    from mmseq.store import Store
+    from mmseq.store import Gathered, Window
     from mmseq.store.gather import Rows
-
-Known = tuple[Shaped[np.ndarray, "row column"], Bool[np.ndarray, "row column"]]
-"""Values in order of time, and which of them are real."""
-
-_STEPS_BACK = 4_096  # read at a time, looking for last values
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,74 @@ def following(
     return Following(where, sample[where], row, time[present[row]] - time[where], present, first)
 
 
+def of_next_steps(
+    stored: StoredModality,
+    given: Given,
+    make: Callable[[Asked, Gathered, Events], Target],
+    *,
+    bare: bool = False,
+) -> Target:
+    """Targets of a modality's next steps, which after the last steps of a window come after its end.
+
+    Args:
+        stored: the modality.
+        given: what there is.
+        make: the targets of a timeline, with the modality's events.
+        bare: their steps alone are enough.
+    """
+    asked, name = given.asked, stored.name
+    if asked.window is None:
+        return make(asked, given.gathered, given.events[name])
+    gathered, more = stored.store.gather_ahead(asked.samples, name, asked.window, bare)
+    target = make(asked, gathered, stored.events(gathered.events[name]))
+    after = (gathered.starts[1:] - 1)[more]
+    where = target.where.numpy()
+    inside = ~np.isin(where, after)
+    passed = np.searchsorted(after, where[inside])
+    target = target.take(torch.from_numpy(np.flatnonzero(inside)))
+    return replace(target, where=torch.from_numpy(where[inside] - passed))
+
+
+class NextStepTargets(TargetMaker):
+    """What a modality with a likelihood has at its next step.
+
+    Args:
+        head: weighs it.
+        stored: the modality.
+        own: predict only from the modality's own steps.
+        previous: also tell the last value known at each step, for the baseline.
+    """
+
+    def __init__(self, head: Head, stored: StoredModality, *, own: bool, previous: bool) -> None:
+        super().__init__(head)
+        self.stored, self.own, self.previous = stored, own, previous
+        self.last = LastValues(stored.store, stored.name)
+
+    def needs(self, window: Window | None) -> Mapping[str, bool]:
+        return {self.stored.name: True} if window is None else {}
+
+    def target(self, given: Given) -> Target:
+        return of_next_steps(self.stored, given, self._target)
+
+    def _target(self, asked: Asked, gathered: Gathered, events: Events) -> Target:
+        before = self.last.before(asked, self._known) if self.previous else None
+        return next_step_target(
+            self.stored.modality,
+            events,
+            gathered.starts,
+            gathered.time,
+            own=self.own,
+            previous=self.previous,
+            before=before,
+        )
+
+    def _known(self, rows: Rows, sample: int, first: int) -> Known:
+        """What some steps hold."""
+        first_of_step = np.flatnonzero(np.diff(rows.step, prepend=-1))
+        merged = self.stored.modality.next_event(self.stored.events(rows), first_of_step)
+        return merged.value, _all_real(merged)
+
+
 def next_step_target(
     modality: Modality,
     events: Events,
@@ -87,7 +154,7 @@ def next_step_target(
         starts, time: the batch's timeline.
         own: predict only from the modality's own steps.
         previous: also tell the last value known at each step, for the baseline.
-        before: what was known of each sample before its first step here, see `last_before`.
+        before: what was known of each sample before its first step here, see `LastValues`.
     """
     after = following(events.step.numpy(), starts, time, own=own)
     merged = modality.next_event(events, after.first)
@@ -95,8 +162,7 @@ def next_step_target(
     if previous:
         observed = _all_real(merged)
         known = previous_values(merged.value, observed, after.present, after.where, starts[after.sample])
-        if before is not None:
-            known = np.where(np.isnan(known), before[after.sample], known)
+        known = or_before(known, before, after.sample)
     return Target(
         torch.from_numpy(after.where),
         torch.from_numpy(merged.value[after.row]),
@@ -106,83 +172,6 @@ def next_step_target(
     )
 
 
-def last_before(
-    store: Store,
-    name: str,
-    samples: np.ndarray,
-    steps: tuple[int, int],
-    read: Callable[[Rows, int, int], Known],
-    known: np.ndarray | None = None,
-) -> np.ndarray:
-    """The last observed value of each column before a step of each sample; NaN where none.
-
-    Reads backwards, and no further than it has to.
-
-    Args:
-        store, name: whose events.
-        samples: at least one.
-        steps: the steps [first, last) to look at; last is at least 1.
-        read: some rows of a sample, from a step on, both of which are told → what they hold.
-        known: what was known before the first of the steps; None: nothing, as before step 0.
-    """
-    rows = []
-    for i, sample in enumerate(samples):
-        end, row = steps[1], None
-        while row is None or (end > steps[0] and np.isnan(row).any()):
-            window = (max(steps[0], end - _STEPS_BACK), end)
-            here = store.gather(np.array([sample]), [name], [], window, times=False).events[name]
-            last = _last_rows(*read(here, int(sample), window[0]))
-            row = last if row is None else np.where(np.isnan(row), last, row)
-            end = window[0]
-        rows.append(row if known is None else np.where(np.isnan(row), known[i], row))
-    return np.stack(rows)
-
-
-def merged_steps(modality: Modality, vocabularies: tuple[tuple[str, ...], ...]) -> Callable[..., Known]:
-    """Reads what a modality's steps hold, for `last_before`."""
-
-    def read(rows: Rows, sample: int, first: int) -> Known:
-        events = modality.events(torch.from_numpy(rows.step), rows.arrays, vocabularies)
-        merged = modality.next_event(events, np.flatnonzero(np.diff(rows.step, prepend=-1)))
-        return merged.value, _all_real(merged)
-
-    return read
-
-
-def _last_rows(values: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """The last observed value of each column; NaN where there is none."""
-    values = values.astype(np.float64)
-    if not len(values):
-        return np.full(values.shape[1], np.nan)
-    last = np.where(observed, np.arange(len(values))[:, None], -1).max(0)
-    found = np.take_along_axis(values, np.maximum(last, 0)[None], axis=0)[0]
-    return np.where(last >= 0, found, np.nan)
-
-
 def _all_real(merged: NextEvent) -> Bool[np.ndarray, "row column"]:
     """Which values are real."""
     return np.ones(merged.value.shape, bool) if merged.observed is None else merged.observed
-
-
-def previous_values(
-    value: Shaped[np.ndarray, "event column"],
-    observed: Bool[np.ndarray, "event column"],
-    step: Int64[np.ndarray, "event"],
-    where: Int64[np.ndarray, "label"],
-    start: Int64[np.ndarray, "label"],
-) -> Float64[np.ndarray, "label column"]:
-    """The last observed value of each column at or before each step of the same sample; NaN where none.
-
-    Args:
-        value, observed, step: of the events, in order.
-        where: the steps.
-        start: the first step of the sample of each.
-    """
-    if not len(step):
-        return np.full((len(where), value.shape[1]), np.nan)
-    last = np.maximum.accumulate(np.where(observed, np.arange(len(step))[:, None], -1), axis=0)
-    now = np.searchsorted(step, where, side="right") - 1
-    index = np.where((now >= 0)[:, None], last[np.maximum(now, 0)], -1)
-    known = (index >= 0) & (step[np.maximum(index, 0)] >= start[:, None])
-    found = np.take_along_axis(value, np.maximum(index, 0), axis=0)
-    return np.where(known, found, np.nan).astype(np.float64)

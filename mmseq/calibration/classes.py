@@ -15,7 +15,7 @@ from mmseq.calibration.affine import Affine, fit_affine
 from mmseq.calibration.conformal import threshold
 from mmseq.calibration.evidence import Change, Choice, Evidence, Measures, crossed_thresholds, others
 from mmseq.calibration.measures import by_unit, calibration_error, likeliest, negative_log_likelihood
-from mmseq.calibration.task import Column, Labels, Task
+from mmseq.calibration.task import Column, ColumnLabels, TaskCalibration
 from mmseq.heads.certainty import PredictsClasses
 from mmseq.heads.labels import join
 
@@ -36,7 +36,7 @@ class ClassColumn(Column):
         return self.bound is None and self.affine.is_identity
 
 
-class ClassTask(Task):
+class ClassTask(TaskCalibration):
     """The calibration of a head that `PredictsClasses`.
 
     Of each column, probabilities go through an `Affine`; a set holds the classes whose −log p, then, is not
@@ -85,7 +85,7 @@ class ClassTask(Task):
 
 
 @dataclass(frozen=True)
-class ClassLabels(Labels):
+class ClassLabels(ColumnLabels):
     """The observed labels of one column, and what was said of them.
 
     Attributes:

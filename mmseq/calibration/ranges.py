@@ -15,7 +15,7 @@ from torch import Tensor
 from mmseq.calibration.conformal import threshold
 from mmseq.calibration.evidence import Change, Choice, Evidence, Measures, crossed_thresholds
 from mmseq.calibration.measures import by_unit
-from mmseq.calibration.task import Column, Labels, Task
+from mmseq.calibration.task import Column, ColumnLabels, TaskCalibration
 from mmseq.heads.certainty import PredictsRanges, Range
 from mmseq.heads.labels import join
 
@@ -36,7 +36,7 @@ class RangeColumn(Column):
         return self.margin is None
 
 
-class RangeTask(Task):
+class RangeTask(TaskCalibration):
     """The calibration of a head that `PredictsRanges`.
 
     Of each column, a range [l, h] with unit u becomes [l − m·u, h + m·u], m being a threshold on the scores
@@ -84,7 +84,7 @@ class RangeTask(Task):
 
 
 @dataclass(frozen=True)
-class RangeLabels(Labels):
+class RangeLabels(ColumnLabels):
     """The observed labels of one column, and what was said of them.
 
     Attributes:

@@ -13,7 +13,7 @@ from mmseq.calibration.evidence import Choice, Evidence, Measures
 from mmseq.heads import Spec
 
 # Not typing.Self: the shape checker of the tests cannot read it.
-TaskType = TypeVar("TaskType", bound="Task")
+TaskType = TypeVar("TaskType", bound="TaskCalibration")
 
 
 class Column(Spec):
@@ -31,7 +31,7 @@ class Column(Spec):
         """Whether it leaves predictions as they are."""
 
 
-class Labels:
+class ColumnLabels:
     """The observed labels of one column, with what was said of them."""
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Labels:
         """What labels that were not fitted say of a column."""
 
 
-class Task(Spec):
+class TaskCalibration(Spec):
     """The calibration of one task.
 
     Attributes:
@@ -59,7 +59,7 @@ class Task(Spec):
 
     @staticmethod
     @abstractmethod
-    def labels(evidence: Evidence, choice: Choice) -> Sequence[Labels]:
+    def labels(evidence: Evidence, choice: Choice) -> Sequence[ColumnLabels]:
         """The labels of each column."""
 
     @abstractmethod

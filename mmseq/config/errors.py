@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmseq.config.places import Loc, Place, dotted, printable
+from mmseq.config.places import Loc, Point, dotted, printable
 from mmseq.errors import ConfigError
 
 _SHOWN = 50
@@ -24,7 +24,7 @@ class Problem:
 
     loc: Loc
     message: str
-    place: Place | None = None
+    place: Point | None = None
 
     def __str__(self) -> str:
         where = [str(part) for part in (self.place, dotted(self.loc)) if part]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from mmseq.config.errors import Problem
 from mmseq.config.fields import field_at, model_at
-from mmseq.config.places import Loc, Place
+from mmseq.config.places import Loc, Point
 from mmseq.config.yaml import Document
 from mmseq.registry import did_you_mean
 
@@ -118,7 +118,7 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}…"
 
 
-def place_of(loc: Loc, document: Document, *, about_key: bool = False) -> Place | None:
+def place_of(loc: Loc, document: Document, *, about_key: bool = False) -> Point | None:
     """Where a value, or its key, stands, or else the innermost part around it."""
     places = (document.keys, document.values) if about_key else (document.values, document.keys)
     for length in range(len(loc), -1, -1):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmseq.config.errors import ConfigProblems, Problem
-from mmseq.config.places import Loc, Place, Text, dotted
+from mmseq.config.places import Loc, Point, Text, dotted
 from mmseq.config.yaml import MAX_DEPTH, Document, parse_yaml, too_deep
 
 
@@ -31,11 +31,11 @@ def _apply(document: Document, override: str) -> None:
     if not word.strip():
         raise _error(text, (), "needs a value; write null for none, and '' for an empty text")
     if len(parts) > MAX_DEPTH:
-        raise ConfigProblems([too_deep(tuple(parts), Place(text, 0, 0))])
+        raise ConfigProblems([too_deep(tuple(parts), Point(text, 0, 0))])
     value = parse_yaml(Text(text.name, word, inline=True))
     loc = _set(document.value, parts, value.value, text)
     _forget(document, loc)
-    place = Place(text, 0, 0)
+    place = Point(text, 0, 0)
     for length in range(1, len(loc) + 1):
         document.keys.setdefault(loc[:length], place)
         document.values.setdefault(loc[:length], place)
@@ -77,4 +77,4 @@ def _forget(document: Document, loc: Loc) -> None:
 
 
 def _error(text: Text, loc: Loc, message: str) -> ConfigProblems:
-    return ConfigProblems([Problem(loc, message, Place(text, 0, 0))])
+    return ConfigProblems([Problem(loc, message, Point(text, 0, 0))])

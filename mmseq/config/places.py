@@ -33,7 +33,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Place:
+class Point:
     """A point in a text; line and column count from 0."""
 
     text: Text

@@ -16,7 +16,7 @@ import yaml
 from yaml import events
 
 from mmseq.config.errors import ConfigProblems, Problem
-from mmseq.config.places import Loc, Place, Text
+from mmseq.config.places import Loc, Point, Text
 from mmseq.config.scalars import resolve
 from mmseq.errors import ConfigError
 
@@ -45,8 +45,8 @@ class Document:
     """
 
     value: Any
-    keys: dict[Loc, Place] = field(default_factory=dict)
-    values: dict[Loc, Place] = field(default_factory=dict)
+    keys: dict[Loc, Point] = field(default_factory=dict)
+    values: dict[Loc, Point] = field(default_factory=dict)
 
 
 def read_yaml(path: Path) -> Document:
@@ -71,13 +71,13 @@ def read_yaml(path: Path) -> Document:
     return parse_yaml(Text(str(path), text))
 
 
-def _after(n: int, content: bytes, path: Path) -> Place:
+def _after(n: int, content: bytes, path: Path) -> Point:
     """Where the first n bytes of a file end."""
     text = Text(str(path), content.decode("utf-8-sig", "replace"))
     return _end_of(content[:n].decode("utf-8-sig", "replace"), text)
 
 
-def _near(place: Place) -> str:
+def _near(place: Point) -> str:
     """The last key that stands before a place, for what belongs to no node; empty where there is none."""
     *above, line = place.text.lines[max(0, place.line - 30) : place.line + 1]
     before = "\n".join([*above, line[: place.column]])
@@ -98,7 +98,7 @@ def parse_yaml(text: Text) -> Document:
     return document
 
 
-def too_deep(loc: Loc, place: Place | None = None) -> Problem:
+def too_deep(loc: Loc, place: Point | None = None) -> Problem:
     """The problem of a node that is nested deeper than a configuration may be."""
     return Problem(loc[:3], f"is nested deeper than {MAX_DEPTH} levels; flatten it", place)
 
@@ -116,7 +116,7 @@ class _Builder:
         next(self.events)  # start of the stream
         start = next(self.events)
         if isinstance(start, events.StreamEndEvent):
-            self._problem((), "needs some content; came an empty text", Place(self.text, 0, 0))
+            self._problem((), "needs some content; came an empty text", Point(self.text, 0, 0))
             return self.made
         if getattr(start, "version", None) not in (None, (1, 2)) or getattr(start, "tags", None):
             self._problem(
@@ -197,10 +197,10 @@ class _Builder:
                 return
             event = next(self.events)
 
-    def _at(self, event: Any) -> Place:
-        return Place(self.text, event.start_mark.line, event.start_mark.column)
+    def _at(self, event: Any) -> Point:
+        return Point(self.text, event.start_mark.line, event.start_mark.column)
 
-    def _problem(self, loc: Loc, message: str, place: Place) -> None:
+    def _problem(self, loc: Loc, message: str, place: Point) -> None:
         self.problems.append(Problem(loc, message, place))
 
 
@@ -208,7 +208,7 @@ def _syntax_problem(error: yaml.YAMLError, text: Text) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     if mark and mark.line < len(text.lines):
-        place = Place(text, mark.line, mark.column)
+        place = Point(text, mark.line, mark.column)
     else:  # the scanner may stop below the last line
         place = _end_of(text.content if mark else text.content[: max(0, getattr(error, "position", 0))], text)
     hint = next(
@@ -226,7 +226,7 @@ def _opened(error: yaml.YAMLError) -> str:
     return f" {context} that starts at {mark.line + 1}:{mark.column + 1}"
 
 
-def _end_of(before: str, text: Text) -> Place:
+def _end_of(before: str, text: Text) -> Point:
     """Where the part of the text that is `before` ends."""
     lines = Text("", before).lines
-    return Place(text, len(lines) - 1, len(lines[-1]))
+    return Point(text, len(lines) - 1, len(lines[-1]))

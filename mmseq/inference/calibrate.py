@@ -13,7 +13,7 @@ from mmseq.calibration.evidence import Choice, Evidence, Measures
 from mmseq.calibration.model import CALIBRATION, Calibration, Fitted, NoTask, columns_of, fit_task
 from mmseq.errors import ConfigError
 from mmseq.inference.bootstrap import Collected, collect
-from mmseq.model import SCHEMA
+from mmseq.model_bundle import SCHEMA
 from mmseq.place import one_process
 from mmseq.random import hash_name
 from mmseq.run import Run

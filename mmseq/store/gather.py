@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int64, Integer
 
 from mmseq.store.layout import STEP_INDEX, STEP_TIME, index_file, row_file
 from mmseq.store.payload import PART, take_ragged
-from mmseq.store.pick import Place, Shelf
+from mmseq.store.pick import PickedRows, Shelf
 
 if TYPE_CHECKING:
     from mmseq.store.manifest import RowsEntry
@@ -115,7 +115,7 @@ class Picker:
         self.starts = np.concatenate([[0], np.cumsum(counts)])
 
     @cached_property
-    def steps(self) -> Place:
+    def steps(self) -> PickedRows:
         return self.shelf.place(self.store.index(STEP_INDEX), self.step_rows, self.n_steps)
 
     def rows(self, name: str, is_label: bool) -> Rows:
@@ -153,7 +153,7 @@ class Picker:
         rows = Rows(place.starts, step, {} if name in self.bare else self.arrays(name, place))
         return Gathered(starts, time, {name: rows}, {}), more
 
-    def _step_in_window(self, name: str, place: Place) -> np.ndarray:
+    def _step_in_window(self, name: str, place: PickedRows) -> np.ndarray:
         step = self.take(place, row_file(name, "step"), _NO_STEPS)
         return step if self.window is None else step - self.window[0]
 
@@ -174,7 +174,7 @@ class Picker:
             found[i] = first[i] + begin, first[i] + end, first[i] + after, following
         return found[:, 0], found[:, 1], found[:, 2], found[:, 3]
 
-    def arrays(self, name: str, place: Place) -> dict[str, Any]:
+    def arrays(self, name: str, place: PickedRows) -> dict[str, Any]:
         entry = self.store.entry(name)
         arrays: dict[str, Any] = {
             part: self.take(place, row_file(name, part), like) for part, like in parts_of(entry).items()
@@ -184,7 +184,7 @@ class Picker:
             arrays[PART] = take_ragged(parts, place.order, np.empty(0, entry.payload.dtype), name)
         return arrays
 
-    def take(self, place: Place, file: str, like: np.ndarray) -> np.ndarray:
+    def take(self, place: PickedRows, file: str, like: np.ndarray) -> np.ndarray:
         return place.take([self.store.shard(shard)[file] for shard, _ in place.parts], like)
 
 

@@ -15,8 +15,8 @@ Index = Int64[np.ndarray, "_"]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the rows of some samples stand.
+class PickedRows:
+    """Rows of some samples, and where they stand.
 
     Attributes:
         counts: rows of each sample.
@@ -72,7 +72,7 @@ class Shelf:
         first = index[self.samples]
         return first, index[self.next] - first
 
-    def place(self, index: Index, first: Index, counts: Index) -> Place:
+    def place(self, index: Index, first: Index, counts: Index) -> PickedRows:
         """Finds the rows.
 
         Args:
@@ -83,14 +83,14 @@ class Shelf:
         rows = first - index[self.first_sample]  # now within the shard
         starts = starts_of(counts)
         if self.by_shard is None:
-            return Place(counts, starts, self._parts(ranges(rows, counts, starts), starts), None)
+            return PickedRows(counts, starts, self._parts(ranges(rows, counts, starts), starts), None)
         by = self.by_shard
         sorted_counts = counts[by]
         placed = starts_of(sorted_counts)
         parts = self._parts(ranges(rows[by], sorted_counts, placed), placed)
         position = np.empty_like(counts)
         position[by] = placed[:-1]
-        return Place(counts, starts, parts, ranges(position, counts, starts))
+        return PickedRows(counts, starts, parts, ranges(position, counts, starts))
 
     def _parts(self, rows: Index, starts: Index) -> list[tuple[int, Index]]:
         if len(self.shards) == 1:

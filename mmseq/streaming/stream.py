@@ -15,15 +15,14 @@ from mmseq.batch import Batch, Events, Timeline
 from mmseq.bundle import dump_json, read_folder, write_folder
 from mmseq.errors import CheckpointError, DataError
 from mmseq.inference.predict import decode, table_of
-from mmseq.modalities.payload import PayloadModality
 from mmseq.model import Model
 from mmseq.registry import did_you_mean
 from mmseq.streaming.clock import LiveClock, Time
 from mmseq.streaming.listener import Listener, Recorded
+from mmseq.streaming.reader import Reader
 from mmseq.streaming.slots import Slots
 from mmseq.streaming.waiting import Waiting, plain_cells
 from mmseq.tensors import dump_tensors, parse_tensors
-from mmseq.words import word_of
 
 SCHEMA = "mmseq stream 2"
 HEARD = "heard.safetensors"
@@ -55,13 +54,11 @@ class Stream:
         self.slots = Slots(model.begin(1))
         self.waiting: dict[str, Waiting] = {}
         self._anchor = model.experiment.timeline.anchor
-        missing = getattr(model.experiment.data.source, "missing", ())
-        self._markers = {word_of(marker) for marker in missing} - {None}
         self.unknown: Counter[str] = Counter()
         self._modalities = dict(model.modalities.items())
-        self._names = list(self._modalities)
-        self._timed = [name for name in self._names if name not in model.static]
         self.listener = Listener(self._modalities, self.clock)
+        self._reader = Reader(model, recorded=self.listener.payloads.keys())
+        self._timed = self._reader.timed
 
     def __len__(self) -> int:
         """How many ids it knows."""
@@ -180,7 +177,7 @@ class Stream:
 
     def _steps(self, id: str, time: Time, came: Any) -> tuple[list[Waiting], Recorded]:
         """What came, by the step that it belongs to, and the recordings as far as they were heard."""
-        values = self._read(id, came)
+        values = self._reader.read(id, came)
         if not self.listener.payloads:
             return [Waiting(self.clock.end(time), values)], {}
         at, heard = self.listener.take(id, time, values)
@@ -191,47 +188,6 @@ class Stream:
         if static:
             at.setdefault(min(at, default=time), {}).update(static)
         return [Waiting(self.clock.end(end), at[end]) for end in sorted(at)], heard
-
-    def _read(self, id: str, values: Any) -> dict[str, list[Any]]:
-        """What came, by modality, checked against the model."""
-        if not isinstance(values, Mapping):
-            raise DataError(f"sample {id!r}: values come by modality, as a dict; came {values!r}")
-        for name in values:
-            if name not in self._names:
-                raise DataError(
-                    f"sample {id!r}: {name!r} is no modality of the model{did_you_mean(name, self._names)}; "
-                    f"there are: {', '.join(self._names)}"
-                )
-        if self._timed and not any(name in values for name in self._timed):
-            raise DataError(
-                f"sample {id!r}: a push is a step, and needs a value of {' or '.join(self._timed)}; none came"
-            )
-        if self._markers:
-            values = {name: self._without_markers(value, name) for name, value in values.items()}
-        events = {
-            name: [value] if name in self.listener.payloads else self._modalities[name].several(value)
-            for name, value in values.items()
-        }
-        for name in self.model.static & events.keys():
-            if len(events[name]) > 1:
-                came = f"{len(events[name])} came"
-                raise DataError(f"sample {id!r}, {name}: a static modality has one value; {came}; keep one")
-        return events
-
-    def _without_markers(self, values: Any, name: str) -> Any:
-        """None for what the source says stands for missing, such as -999, be it a number or a word.
-
-        Within a payload nothing does: of a list, only what is text may be missing.
-        """
-        if isinstance(values, Mapping):
-            return {column: self._without_markers(value, name) for column, value in values.items()}
-        if isinstance(self._modalities[name], PayloadModality) and not isinstance(values, str):
-            if isinstance(values, list) and all(isinstance(value, str | None) for value in values):
-                return [self._without_markers(value, name) for value in values]
-            return values
-        if isinstance(values, (list, tuple, np.ndarray)):
-            return [self._without_markers(value, name) for value in values]
-        return None if word_of(values) in self._markers else values
 
     def _next_step(self, old: Waiting | None, new: Waiting) -> tuple[Waiting | None, Waiting | None]:
         """The step that closes with what came, and what waits from now on."""
@@ -269,7 +225,7 @@ class Stream:
         """One step of each of these samples: their rows of the prediction table."""
         times = [self.clock.since_origin(id, step.end) for id, step in zip(ids, steps, strict=True)]
         timeline = Timeline.of_one_step(torch.from_numpy(np.array(times, np.float64)))
-        events = {name: self._events(name, ids, steps) for name in self._names}
+        events = {name: self._events(name, ids, steps) for name in self._modalities}
         batch = Batch(ids, timeline, events)
         device = self.model.like.device
         batch = batch if device.type == "cpu" else batch.to(device)

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from mmseq.batch import Target
 from mmseq.heads import HeadConfig, Labels
-from mmseq.heads.certainty import PredictsClasses, PredictsRanges
-from mmseq.testing.compare import finite, gradients, require, require_close, require_same
+from mmseq.testing.compare import finite, require, require_close, require_same
 from mmseq.testing.configs import require_read
 from mmseq.testing.contract import Case, Check, Contract, DoesNotApply
-from mmseq.testing.head_examples import Example, example, example_config
+from mmseq.testing.head_certainty import CERTAINTY
+from mmseq.testing.head_examples import example, example_config
+from mmseq.testing.head_trial import HIDDEN, HeadTrial, take
 
-HIDDEN = 32
 STEPS = 100
 
 
@@ -47,47 +45,6 @@ def cases(kind: str, options: Mapping[str, Any], seed: int = 0) -> list[Case[Any
 
 def _ways(config: HeadConfig, labels: Labels | None, seed: int) -> list[Case[Any]]:
     return [Case(CONTRACT, lambda: HeadTrial(example(config, labels, seed=seed), seed))]
-
-
-class HeadTrial:
-    """A fresh head in float64, hidden vectors, and labels for them."""
-
-    def __init__(self, given: Example, seed: int) -> None:
-        torch.manual_seed(seed)
-        self.given = given
-        self.head = copy.deepcopy(given.build(HIDDEN)).double()
-        generator = torch.Generator().manual_seed(seed)
-        self.target = given.target
-        self.hidden = torch.randn(len(self.target), HIDDEN, generator=generator, dtype=torch.float64)
-
-    def learn(self, parts: Sequence[tuple[Tensor, Target]]) -> dict[str, Tensor]:
-        """Sums of loss and weight over parts, and the gradients of the loss."""
-        hiddens = [hidden.clone().requires_grad_() for hidden, _ in parts]
-        targets = [target for _, target in parts]
-        losses = [self.head.loss_sum(self.predict(h, t), t) for h, t in zip(hiddens, targets, strict=True)]
-        total = torch.stack(losses).sum()
-        total.backward()
-        weight = torch.stack([self.head.weights(target).double().sum() for target in targets]).sum()
-        own = torch.cat([torch.zeros(0, HIDDEN) if h.grad is None else h.grad for h in hiddens])
-        weights = {f"gradient of {name}": grad for name, grad in gradients(self.head).items()}
-        return {
-            "loss": total.detach(),
-            "weight": weight,
-            "gradient of hidden": own,
-            **weights,
-        }
-
-    def predict(self, hidden: Tensor, target: Target) -> Tensor:
-        """The parameters at some labels, compared with candidates where they have any."""
-        return self.given.predict(self.head, hidden, target)
-
-    def part(self, rows: slice | Tensor) -> tuple[Tensor, Target]:
-        return self.hidden[rows], take(self.target, rows)
-
-
-def take(target: Target, rows: slice | Tensor) -> Target:
-    """Some of the labels."""
-    return target.take(torch.arange(len(target))[rows])
 
 
 def _check_facts(trial: HeadTrial) -> None:
@@ -308,61 +265,6 @@ def _check_metrics(trial: HeadTrial) -> None:
     require(not wrong, head, "metrics of varied labels are finite", f"{wrong} are not", remedy)
 
 
-def _check_certainty(trial: HeadTrial) -> None:
-    """What a head promises to calibration: probabilities of classes that can be put back, or ranges."""
-    with torch.no_grad():
-        parameters = trial.predict(trial.hidden, trial.target)
-        if isinstance(trial.head, PredictsClasses):
-            _check_classes(trial.head, parameters, trial.target)
-        elif isinstance(trial.head, PredictsRanges):
-            _check_ranges(trial.head, parameters, trial.target)
-        else:
-            raise DoesNotApply("it promises neither probabilities of classes nor ranges of numbers")
-
-
-def _check_classes(head: Any, parameters: Tensor, target: Target) -> None:
-    names, log_p, truth = head.choices(), head.log_classes(parameters), head.true_classes(target)
-    expected = [(len(parameters), len(names), len(own)) for own in names.values()]
-    rule, remedy = "log_classes has shape (query, column, class)", "give as many as `choices` names"
-    require(set(expected) == {tuple(log_p.shape)}, head, rule, f"{tuple(log_p.shape)} for {names}", remedy)
-    total = log_p.exp().sum(2)
-    rule, remedy = "probabilities of classes add up to 1, and none is 0", "return a log_softmax"
-    require(finite({"log p": log_p}), head, rule, "a logarithm is not finite", remedy)
-    require_close(total, torch.ones_like(total), head, rule, remedy)
-    seen = truth if target.observed is None else truth[target.observed]
-    good = truth.shape == log_p.shape[:2] and bool(((seen >= 0) & (seen < log_p.shape[2])).all())
-    rule, remedy = "true_classes are places in `choices`, (label, column)", "give what `log_classes` orders"
-    require(good, head, rule, f"{tuple(truth.shape)}, {seen.unique().tolist()}", remedy)
-    there, back = (
-        {name: torch.from_numpy(own) for name, own in head.decode(told).items() if own.dtype != object}
-        for told in (parameters, head.from_log_classes(log_p))
-    )
-    rule, remedy = "from_log_classes undoes log_classes", "return parameters that decode to the same"
-    require(there.keys() == back.keys(), head, rule, f"{[*back]} for {[*there]}", remedy)
-    for name, values in there.items():
-        require_close(back[name], values, head, rule, remedy)
-
-
-def _check_ranges(head: Any, parameters: Tensor, target: Target) -> None:
-    told, less = head.ranges(parameters, 0.9), head.ranges(parameters, 0.5)
-    shape = (len(parameters), len(head.numbers()))
-    for name, value in vars(told).items():
-        good = tuple(value.shape) == shape and value.dtype == torch.float64
-        rule, came = f"`{name}` of a range is float64 of {shape}", f"{tuple(value.shape)} of {value.dtype}"
-        require(good, head, rule, came, "give one of each query and number")
-    good = finite(vars(told)) and bool((told.low <= told.high).all()) and bool((told.unit > 0).all())
-    rule, remedy = "a range is finite, low ≤ high, unit > 0", "order the ends, and bound the unit"
-    require(good, head, rule, str(told), remedy)
-    good = bool((told.high - told.low >= less.high - less.low).all())
-    rule, remedy = "a range of a greater coverage is not narrower", "widen it with its coverage"
-    require(good, head, rule, "one is", remedy)
-    seen = torch.ones_like(target.value, dtype=torch.bool) if target.observed is None else target.observed
-    labels = target.value.double()[seen]
-    back = head.untransform(head.transform_labels(torch.where(seen, target.value, 0)))[seen]
-    rule, remedy = "untransform undoes transform_labels", "let both be of the scale of `ranges`"
-    require_close(back, labels, head, rule, remedy)
-
-
 def _check_learning(trial: HeadTrial) -> None:
     """From hidden vectors that tell the labels apart, a head learns them better than its baseline."""
     head, target = trial.head, trial.target
@@ -418,10 +320,6 @@ CONTRACT: Contract[HeadTrial] = (
     Check(
         "metrics", "metrics over batches are those over all labels, under the names it tells", _check_metrics
     ),
-    Check(
-        "certainty",
-        "what it gives to calibration is of its labels and predictions, and can be put back",
-        _check_certainty,
-    ),
+    *CERTAINTY,
     Check("learning", "has a finite baseline, and learns its own labels twice as well", _check_learning),
 )

@@ -15,8 +15,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from rich.console import Console
 
 from mmseq.balancers import balancers
+from mmseq.batch.ahead import all_ahead
 from mmseq.batch.assemble import Assembler
-from mmseq.batch.horizon import all_ahead
 from mmseq.batch.loader import evaluation_loader
 from mmseq.batch.order import Order
 from mmseq.batch.pools import pools_of

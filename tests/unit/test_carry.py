@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmseq.batch import Timeline
-from mmseq.carry import align, align_static, clock, earlier, hide, latest, since
+from mmseq.carry import align, align_static, clock, drop, earlier, latest, since
 from mmseq.fusions import Seen
 from mmseq.state import State, flatten
 from mmseq.testing.build import LENGTHS, chunks, random_timeline
@@ -180,13 +180,13 @@ def test_align_static_is_seen_at_every_step_and_stays() -> None:
     assert seen.present.all() and seen.age.tolist() == [0, 0, 0]
 
 
-def test_hide_is_never_seen() -> None:
+def test_what_is_dropped_is_never_seen() -> None:
     timeline = random_timeline((2, 1), torch.Generator().manual_seed(0))
     seen = Seen(torch.ones(3, 2), torch.tensor([True, False, True]), torch.tensor([0.0, 0.5, 0.0]))
-    hidden = hide(seen, torch.tensor([True, False]), timeline)
-    assert hidden.values.tolist() == [[0, 0], [0, 0], [1, 1]]
-    assert hidden.present.tolist() == [False, False, True]
-    assert hidden.age.tolist() == [-1, -1, 0]
+    dropped = drop(seen, torch.tensor([True, False]), timeline)
+    assert dropped.values.tolist() == [[0, 0], [0, 0], [1, 1]]
+    assert dropped.present.tolist() == [False, False, True]
+    assert dropped.age.tolist() == [-1, -1, 0]
 
 
 def test_clock() -> None:

@@ -22,7 +22,8 @@ from mmseq.cores import cores
 from mmseq.errors import CheckpointError
 from mmseq.fit import fit
 from mmseq.fusions import Seen, fusions
-from mmseq.model import SCHEMA, Model
+from mmseq.model import Model
+from mmseq.model_bundle import SCHEMA
 from mmseq.random import Noise
 from mmseq.readouts import readouts
 from mmseq.state import State, flatten, map_state

@@ -15,6 +15,7 @@ from mmseq.batch.asked import Asked
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.contrast import Negatives
 from mmseq.batch.loader import evaluation_loader, windows
+from mmseq.batch.maker import StoredModality
 from mmseq.config.experiment import Experiment
 from mmseq.data import prepare
 from mmseq.fit import fit
@@ -180,7 +181,8 @@ def test_only_from_the_samples_that_it_may_draw_from(model: Model, store: Store,
 def test_every_step_is_drawn_as_often(model: Model, store: Store, steps: Steps) -> None:
     """Not samples, nor events: χ² over the steps."""
     among, n_seeds, n = np.array([3, 20, 11, 0, 8]), 500, 4
-    negatives = Negatives(store, model.modalities["vitals"], "vitals", task="t", n=n, among=among)
+    vitals = StoredModality(store, "vitals", model.modalities["vitals"])
+    negatives = Negatives(vitals, task="t", n=n, among=among)
     drawn = [negatives.draw(SAMPLES, seed) for seed in range(n_seeds)]
     counts = Counter((int(s), float(t)) for one in drawn for s, t in zip(one.sample, one.time, strict=True))
     events = {(i, time): len(step) for i in among.tolist() for time, step in steps[i].items()}
@@ -205,12 +207,12 @@ def test_label_weights_need_no_arrays(
     """A process counts the labels of the whole batch; it reads what its own part holds, and no more."""
     expected = assembler.batch(SAMPLES, 7, window).weights
     read = []
-    events = type(assembler.modalities["vitals"]).events
+    events = type(assembler.modalities["vitals"].modality).events
 
     def counted(self: object, step: torch.Tensor, arrays: object, words: object) -> object:
         read.append(len(step))
         return events(self, step, arrays, words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(assembler.modalities["vitals"]), "events", counted)
+    monkeypatch.setattr(type(assembler.modalities["vitals"].modality), "events", counted)
     assert assembler._label_weights(Asked(SAMPLES, window, 7)) == expected
     assert not read

@@ -14,9 +14,12 @@ import torch
 from pydantic import ValidationError
 
 from mmseq.batch import Batch
+from mmseq.batch.ahead import Ahead, within
+from mmseq.batch.asked import Asked
 from mmseq.batch.assemble import Assembler
-from mmseq.batch.horizon import Ahead, within
+from mmseq.batch.horizon import HorizonTargets
 from mmseq.batch.loader import windows
+from mmseq.batch.maker import Given
 from mmseq.config.experiment import Experiment
 from mmseq.data import prepare
 from mmseq.errors import DataError
@@ -80,7 +83,7 @@ def places(batch: Batch, step: torch.Tensor) -> list[tuple[str, float]]:
 def found(batch: Batch, task: str, assembler: Assembler) -> dict[tuple[str, float], Label]:
     target = batch.targets[task]
     assert target.previous is not None
-    classes = getattr(assembler.heads[task].spec, "classes", None)
+    classes = getattr(assembler.makers[task].head.spec, "classes", None)
 
     def told(value: float) -> Any:
         return None if math.isnan(value) else classes[int(value)] if classes else f"{value:.5g}"
@@ -166,8 +169,36 @@ def test_words_that_training_lacks_are_no_labels(ahead: Experiment, assembler: A
     spec = heads.component_class("classification").Spec(classes=["p", "q"], counts=[1, 1])
     head = heads.build(ahead.tasks["word"], spec, 4)
     values = np.array([0, 2, 1], np.int32)  # p, r, q
-    encoded = assembler.ahead["word"].encode(head, values)
+    maker = assembler.makers["word"]
+    assert isinstance(maker, HorizonTargets)
+    encoded = maker.ahead.encode(head, values)
     assert encoded.row.tolist() == [0, 2] and encoded.value.tolist() == [0, 1]
+
+
+def test_a_last_word_that_training_lacks_is_unknown_in_windows_too(
+    ahead: Experiment, assembler: Assembler
+) -> None:
+    """Caught: the last word of an earlier window in its place."""
+    spec = heads.component_class("classification").Spec(classes=["p", "q"], counts=[1, 1])
+    maker, everyone = assembler.makers["word"], np.arange(len(assembler.store))
+    assert isinstance(maker, HorizonTargets)
+    few = HorizonTargets(heads.build(ahead.tasks["word"], spec, 4), maker.ahead, previous=True)
+
+    def known(window: tuple[int, int] | None) -> dict[tuple[int, int], float]:
+        asked = Asked(everyone, window)
+        gathered = assembler.store.gather(everyone, ["codes"], [], window)
+        target = few.target(Given(asked, gathered, {}, {}))
+        sample = np.searchsorted(gathered.starts, target.where.numpy(), side="right") - 1
+        place = target.where.numpy() - gathered.starts[sample] + asked.begin
+        assert target.previous is not None
+        values = target.previous[:, 0].nan_to_num(-1).tolist()
+        return dict(zip(zip(sample.tolist(), place.tolist(), strict=True), values, strict=True))
+
+    whole, parts = known(None), {}
+    for window in windows(int(assembler.store.lengths.max()), 2):
+        assert window is not None
+        parts |= known(window)
+    assert parts == whole and {-1.0, 0.0, 1.0} == set(whole.values())
 
 
 def test_the_whole_model_keeps_its_contract(ahead: Experiment, store: Store) -> None:

@@ -115,6 +115,7 @@ def test_a_part_without_samples_knows_the_weights_of_the_whole(
     parts = [assembler.micro_batch(SAMPLES, part, 20, 1, (0, 3)) for part in range(20)]
     assert min(len(part.ids) for part in parts) == 0
     assert all(part.weights == whole.weights for part in parts)
+    assert not any(assembler.batch(SAMPLES[:0], 1, (0, 3)).weights.values())
 
 
 @pytest.mark.parametrize("width", [3, 50])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mmseq.config.errors import ConfigProblems
-from mmseq.config.places import Place, Text
+from mmseq.config.places import Point, Text
 from mmseq.config.yaml import MAX_BYTES, Document, parse_yaml, read_yaml
 from mmseq.errors import ConfigError
 
@@ -185,7 +185,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_of_a_long_line_the_part_around_the_caret_is_shown() -> None:
-    place = Place(Text("run.yaml", "x" * 500 + "HERE" + "y" * 500), 0, 500)
+    place = Point(Text("run.yaml", "x" * 500 + "HERE" + "y" * 500), 0, 500)
     line, caret = place.excerpt().splitlines()
     assert len(line) < 130
     assert line[caret.index("^") :].startswith("HERE")

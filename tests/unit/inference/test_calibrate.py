@@ -19,7 +19,8 @@ from mmseq.cli._model import open_model
 from mmseq.errors import CheckpointError, ConfigError
 from mmseq.inference.bootstrap import Collected, collect
 from mmseq.inference.predict import predict
-from mmseq.model import SCHEMA, WEIGHTS, Model
+from mmseq.model import Model
+from mmseq.model_bundle import SCHEMA, WEIGHTS
 
 Change = Callable[[dict[str, Any]], Any]
 
