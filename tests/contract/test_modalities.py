@@ -156,6 +156,22 @@ class HasVainParameter(HasIdleParameter):
         return NumericEvents(ready.step, ready.values + 0 * self.gain, ready.observed, ready.age), after
 
 
+class CentersByLearntGain(HasIdleParameter):
+    """The mean of no events has no gradient: 0 / 0."""
+
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        values = ready.values - self.gain * ready.values.mean()
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
+class RootOfZero(HasIdleParameter):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        values = (self.gain * ready.values).abs().sqrt()
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
 class ForgetsOnlyInLearning(HasIdleParameter):
     def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
         ready, after = super().forward(events, timeline, None if torch.is_grad_enabled() else state)
@@ -175,6 +191,15 @@ class FitsLastChunk(NumericModality):
         *_, last = stored.chunks()
         mean = last["values"][:, 0][~(last["values"][:, 0] != last["values"][:, 0])].mean()
         return spec.model_copy(update={"mean": [float(mean), *spec.mean[1:]]})
+
+
+class KeepsSetInFacts(NumericModality):
+    class Spec(NumericSpec):
+        extra: Any = frozenset({1})
+
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> NumericSpec:
+        return cls.Spec(**super().fit(config, stored).model_dump())
 
 
 class FitsNothing(NumericModality):
@@ -222,6 +247,12 @@ class FitsWholeVocabulary(CategoryModality):
         spec = super().fit(config, stored)
         words = [list(vocabulary) for vocabulary in stored.vocabularies]
         return spec.model_copy(update={"vocabularies": words, "counts": [[1] * len(w) for w in words]})
+
+
+class FitsWordsOfLastChunk(CategoryModality):
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> CategorySpec:
+        return super().fit(config, replace(stored, chunks=lambda: iter([*stored.chunks()][-1:])))
 
 
 class TakesCodesOfStore(CategoryModality):
@@ -375,6 +406,8 @@ FAULTS: list[tuple[str, type[Modality], str]] = [
     ("numeric", HasIdleParameter, "every trainable parameter gets a gradient.*gain has none"),
     ("numeric", LearnsOnlyWhereSomeIsMissing, "every trainable parameter gets a gradient.*gain has none"),
     ("numeric", HasVainParameter, "every parameter matters; the gradient of gain is zero"),
+    ("numeric", CentersByLearntGain, "gradients: no events, no gradient; gain has some"),
+    ("numeric", RootOfZero, "gradients: gradients are finite"),
     ("numeric", ForgetsOnlyInLearning, "the state carried on, give the gradients of the whole"),
     ("numeric", ParsesMissingAsZero, "parsed to what a store gives"),
     ("numeric", FitsLastChunk, "does not depend on how the values are chunked"),
@@ -382,6 +415,12 @@ FAULTS: list[tuple[str, type[Modality], str]] = [
     ("numeric", KeepsFactsOnClass, "built from the spec alone gives the same"),
     ("numeric", MergesWithNeighbour, "a step's target row depends on its own events only"),
     ("numeric", SharesColumns, "the parts of the next event divide its columns"),
+    ("numeric", KeepsSetInFacts, "facts: a spec goes through JSON unchanged"),
+    (
+        "category",
+        FitsWordsOfLastChunk,
+        "training split: fitting does not depend on how .*; another spec came",
+    ),
     ("category", FitsWholeVocabulary, "does not see words that the training split lacks"),
     ("category", TakesCodesOfStore, "told apart by their words"),
     ("category", HidesUnknown, "codes that the training split never had are counted"),
