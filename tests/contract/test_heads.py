@@ -230,6 +230,11 @@ class WeighsNegatively(MultilabelHead):
         return -super().weights(target)
 
 
+class SqueezesLoss(MultilabelHead):
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
+        return super().loss(parameters, target).squeeze(0)
+
+
 class RootOfZero(MultilabelHead):
     def loss(self, parameters: Tensor, target: Target) -> Tensor:
         loss = super().loss(parameters, target)
@@ -316,6 +321,7 @@ FAULTS: list[tuple[type[Head], str]] = [
     (CancelsDigits, "precision: the loss in float32 agrees with float64 to 1e-3"),
     (ReturnsOneAQuery, r"parameters: parameters have shape \(query, parameter\)"),
     (WeighsNegatively, "weights: weights are 0 or more, and some are more"),
+    (SqueezesLoss, "company: a label's loss depends on no other label; shapes"),
     (RootOfZero, "gradients: gradients are finite"),
     (DividesByCount, "empty: without labels loss, weight and gradients are 0; loss is nan"),
     (ScoresNothingAsZero, "empty: a metric of no labels is NaN; joint_nll is 0"),

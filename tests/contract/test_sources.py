@@ -40,13 +40,46 @@ class Wrapped(Source):
         return self.good.fingerprint(names)
 
 
-class ChangesValues(Wrapped):
+class Spoils(Wrapped):
+    """Selects from a table what it does not hold."""
+
+    names: tuple[str, ...]
+    query: str
+
     def table(self, connection: Any, name: str) -> Table:
         table = super().table(connection, name)
-        if name != "vitals":
+        if name not in self.names:
             return table
-        spoilt = (f"SELECT * REPLACE (1 AS hr) FROM ({query})" for query in (table.sql, table.located))
+        spoilt = (self.query.format(query) for query in (f"({table.sql})", f"({table.located})"))
         return replace(table, sql=next(spoilt), located=next(spoilt))
+
+
+class ChangesValues(Spoils):
+    names, query = ("vitals",), "SELECT * REPLACE (1 AS hr) FROM {}"
+
+
+class ChangesTimes(Spoils):
+    names, query = ("vitals", "labs", "drugs"), "SELECT * REPLACE (2 * time AS time) FROM {}"
+
+
+class LosesRows(Spoils):
+    names, query = ("vitals",), "SELECT * FROM {} WHERE hr < 100"
+
+
+class NamesOtherCodes(Spoils):
+    names, query = ("labs",), "SELECT * REPLACE (code || '2' AS code) FROM {}"
+
+
+class ChangesWords(Spoils):
+    names, query = ("drugs",), "SELECT * REPLACE (drug || '2' AS drug) FROM {}"
+
+
+class TurnsSamplesRound(Spoils):
+    names, query = ("samples",), "SELECT * FROM {} ORDER BY id DESC"
+
+
+class AddsColumn(Spoils):
+    names, query = ("outcome",), "SELECT *, 1 AS more FROM {}"
 
 
 class TurnsRowsRound(Wrapped):
@@ -106,6 +139,19 @@ class RaisesOther(Wrapped):
             raise KeyError(name) from error
 
 
+class NamesNoTable(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        try:
+            return super().table(connection, name)
+        except AbsentTable as error:
+            raise AbsentTable("there is no such table") from error
+
+
+class MakesTables(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        return super().table(connection, "vitals" if name == "nothing" else name)
+
+
 class ForgetsGroup(Wrapped):
     def __init__(self, good: Source) -> None:
         super().__init__(good)
@@ -113,6 +159,14 @@ class ForgetsGroup(Wrapped):
 
 
 FAULTS: list[tuple[type[Wrapped], str]] = [
+    (TurnsSamplesRound, "samples: ids are those of the records, in their order"),
+    (NamesOtherCodes, "values: the table of labs holds what the records hold; columns"),
+    (ChangesWords, "values: the table of drugs holds what the records hold; other words"),
+    (LosesRows, "values: the table of vitals holds what the records hold; other steps"),
+    (ChangesTimes, "values: times are those of the records"),
+    (AddsColumn, "rows: `columns` names every column"),
+    (NamesNoTable, "absent table: .*; 'there is no such table' came"),
+    (MakesTables, "absent table: .*; a table came"),
     (ChangesValues, "values: the table of vitals holds what the records hold"),
     (TurnsRowsRound, "rows: `located` gives the same rows in the same order"),
     (NumbersRows, "rows: `mmseq_row` is text"),
