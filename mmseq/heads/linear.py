@@ -30,11 +30,12 @@ class LinearSpec(Spec):
 class LinearHead(Head):
     """Parameters = W·h + b; b begins as the parameters of the prediction that needs no inputs.
 
-    A subclass writes `constant`, `loss` and `decode`; or a `fit` and Spec of its own, whose parameters it
-    passes as `start`.
+    A subclass writes `constant` and `loss`, and `predicted` where a parameter is not yet the number; or a
+    `fit` and Spec of its own, whose parameters it passes as `start`.
     """
 
     Spec: ClassVar[type[Any]] = LinearSpec
+    scored = ("mae",)
 
     start: Tensor
 
@@ -70,6 +71,18 @@ class LinearHead(Head):
 
     def forward(self, hidden: Float[Tensor, "query hidden"]) -> Float[Tensor, "query parameter"]:
         return self.linear(hidden)
+
+    def predicted(self, parameters: Float[Tensor, "query parameter"]) -> Float[Tensor, "query column"]:
+        """The number that is told of each column: here, its one parameter."""
+        return parameters
+
+    def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
+        return self.named({"": self.predicted(parameters.double())})
+
+    def scores(
+        self, parameters: Float[Tensor, "label parameter"], target: Target
+    ) -> dict[str, Float[Tensor, "label column"]]:
+        return {"mae": (self.predicted(parameters.double()) - target.value).abs()}
 
     def baseline(self, target: Target) -> Float[Tensor, "label parameter"]:
         """What the training split tells."""

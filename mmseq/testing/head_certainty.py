@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmseq.batch import Target
 from mmseq.heads.certainty import PredictsClasses, PredictsRanges
-from mmseq.testing.compare import finite, require, require_close
+from mmseq.testing.compare import finite, require, require_close, require_same
 from mmseq.testing.contract import Check, Contract, DoesNotApply
 from mmseq.testing.head_trial import HeadTrial
 
@@ -44,9 +44,7 @@ def _check_classes(head: Any, parameters: Tensor, target: Target) -> None:
         for told in (parameters, head.from_log_classes(log_p))
     )
     rule, remedy = "from_log_classes undoes log_classes", "return parameters that decode to the same"
-    require(there.keys() == back.keys(), head, rule, f"{[*back]} for {[*there]}", remedy)
-    for name, values in there.items():
-        require_close(back[name], values, head, rule, remedy)
+    require_same(back, there, head, rule, remedy)
 
 
 def _check_ranges(head: Any, parameters: Tensor, target: Target) -> None:

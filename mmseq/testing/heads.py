@@ -48,12 +48,10 @@ def _ways(config: HeadConfig, labels: Labels | None, seed: int) -> list[Case[Any
 
 
 def _check_facts(trial: HeadTrial) -> None:
-    head, spec, config = trial.head, trial.given.spec, trial.given.config
-    rule, remedy = "facts and config survive JSON", "keep plain numbers, strings and lists"
+    head, spec = trial.head, trial.given.spec
+    rule, remedy = "facts survive JSON", "keep plain numbers, strings and lists"
     again = type(head).Spec.model_validate_json(spec.model_dump_json())
     require(again == spec, head, rule, f"{again} for {spec}", remedy)
-    loaded = type(config).model_validate_json(config.model_dump_json())
-    require(loaded == config, head, rule, f"{loaded} for {config}", remedy)
 
 
 def _check_options(trial: HeadTrial) -> None:
@@ -123,16 +121,15 @@ def _check_precision(trial: HeadTrial) -> None:
 
 def _check_parameters(trial: HeadTrial) -> None:
     """Each query's parameters depend on its own hidden vector alone."""
-    head, order = trial.head, torch.arange(len(trial.hidden) - 1, -1, -1)
+    head = trial.head
     with torch.no_grad():
-        whole, back = head(trial.hidden), head(trial.hidden[order])
+        whole = head(trial.hidden)
         alone = torch.cat([head(row[None]) for row in trial.hidden])
     good = whole.ndim == 2 and len(whole) == len(trial.hidden) and whole.dtype == torch.float64
     came = f"{tuple(whole.shape)} of {whole.dtype}"
     rule = "parameters have shape (query, parameter) and the dtype of the weights, float64"
     require(good, head, rule, came, "return one row a query")
     rule, remedy = "parameters depend on the query's own hidden alone", "let no row look at another"
-    require_close(back[order], whole, head, rule, remedy)
     require_close(alone, whole, head, rule, remedy)
 
 
@@ -166,16 +163,12 @@ def _check_split(trial: HeadTrial) -> None:
 
 def _check_company(trial: HeadTrial) -> None:
     """What a label's loss is does not depend on which others stand beside it."""
-    order = torch.arange(len(trial.target) - 1, -1, -1)
+    parts = [trial.part(slice(i, i + 1)) for i in range(len(trial.target))]
     with torch.no_grad():
         there = trial.head.loss(trial.predict(trial.hidden, trial.target), trial.target)
-        back, alone = (
-            trial.head.loss(trial.predict(hidden, target), target)
-            for hidden, target in (trial.part(order), trial.part(slice(0, 5)))
-        )
+        alone = [trial.head.loss(trial.predict(hidden, target), target) for hidden, target in parts]
     rule, remedy = "a label's loss depends on no other label", "compute it row by row"
-    require_close(back[order], there, trial.head, rule, remedy)
-    require_close(alone, there[:5], trial.head, rule, remedy)
+    require_close(torch.cat(alone), there, trial.head, rule, remedy)
 
 
 def _check_gradients(trial: HeadTrial) -> None:
@@ -258,11 +251,11 @@ def _check_metrics(trial: HeadTrial) -> None:
             with torch.no_grad():
                 head.score(metrics, trial.predict(hidden, target), target)
         values.append({name: torch.as_tensor(metric.compute()) for name, metric in metrics.items()})
-    rule, remedy = "metrics over batches are those over all labels", "keep sums, not means of batches"
-    require_same(values[1], values[0], head, rule, remedy)
     wrong = [name for name, value in values[0].items() if not bool(value.isfinite())]
     remedy = "divide by nothing that can be 0"
     require(not wrong, head, "metrics of varied labels are finite", f"{wrong} are not", remedy)
+    rule, remedy = "metrics over batches are those over all labels", "keep sums, not means of batches"
+    require_same(values[1], values[0], head, rule, remedy)
 
 
 def _check_learning(trial: HeadTrial) -> None:
@@ -289,7 +282,7 @@ def _check_learning(trial: HeadTrial) -> None:
 
 
 CONTRACT: Contract[HeadTrial] = (
-    Check("facts", "facts and config survive JSON", _check_facts),
+    Check("facts", "facts survive JSON", _check_facts),
     Check("options", "every field of its config is read", _check_options),
     Check("parameters", "a query's parameters depend on its own hidden vector alone", _check_parameters),
     Check(
@@ -305,12 +298,12 @@ CONTRACT: Contract[HeadTrial] = (
         "only `fit` learns from data, and only from the training split",
         _check_training_split,
     ),
+    Check("empty", "no labels give a loss of 0 with zero gradients, and metrics of NaN", _check_empty),
     Check(
         "sums", "losses, weights and gradients of parts add up to those of the whole: no means", _check_split
     ),
     Check("company", "a label's loss depends on no other label", _check_company),
     Check("precision", "float32 stays float32, and its loss agrees with float64 to 1e-3", _check_precision),
-    Check("empty", "no labels give a loss of 0 with zero gradients, and metrics of NaN", _check_empty),
     Check("unobserved", "a cell that is not observed changes nothing, whatever it holds", _check_unobserved),
     Check(
         "prediction",

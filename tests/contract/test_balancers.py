@@ -94,7 +94,38 @@ class DividesByNorms(FactorBalancer):
         self.factor.copy_(1 / whole.gram.diagonal().sqrt())
 
 
+class DividesByWhatIsLeft(FixedBalancer):
+    """Of the step, beside this micro-batch: nothing where there is one only."""
+
+    def forward(self, losses: Losses, weights: Weights, share: float) -> Tensor:
+        return super().forward(losses, weights, share) / torch.tensor(1 - share)
+
+
+class RewardsLoss(FixedBalancer):
+    def forward(self, losses: Losses, weights: Weights, share: float) -> Tensor:
+        return -super().forward(losses, weights, share)
+
+
+class PenalisesEachPart(UncertaintyBalancer):
+    """A penalty that shows in gradients alone."""
+
+    def forward(self, losses: Losses, weights: Weights, share: float) -> Tensor:
+        penalty = self.raw.exp().sum()
+        return super().forward(losses, weights, share) + penalty - penalty.detach()
+
+
+class TrainsEveryTask(FactorBalancer):
+    reads = "losses"
+
+    def look(self, whole: Whole) -> None:
+        self.weight.clamp_(min=0.1)
+
+
 FAULTS: list[tuple[type[Balancer], str]] = [
+    (DividesByWhatIsLeft, "outcome: the loss is one finite number"),
+    (RewardsLoss, "outcome: less loss of a task is less loss of all"),
+    (PenalisesEachPart, r"sums: .* add up to that of their global batch \(gradient of raw\)"),
+    (TrainsEveryTask, "seeing: a task of weight 0 adds nothing, whatever was seen"),
     (DrawsWeights, "repeatable: the same call gives the same numbers"),
     (ReturnsOneATask, "outcome: "),
     (ReturnsDouble, "precision: float32 losses give a float32 loss"),

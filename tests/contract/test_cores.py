@@ -181,21 +181,58 @@ class Overflows(GruCore):
         return y / (y > 0), after
 
 
-class KeepsPartOnModule(GruCore):
-    """The state is the place of what is remembered, not the memory itself."""
+class KeepsHalfOnModule(GruCore):
+    """By the other half, whatever the order of the samples: another process has none of it."""
 
     def __init__(self, width: int, **options: int) -> None:
         super().__init__(width, **options)
-        self.kept: dict[int, Tensor] = {}
+        self.kept: dict[tuple[float, ...], Tensor] = {}
 
     def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
-        if state is not None:
-            there = [self.kept.get(int(place), torch.zeros(1, self.hidden)) for place in state["place"]]
-            state = {"hidden": torch.stack(there).double() if there else state["place"].new_zeros(0, 1, 6)}
+        if state:
+            half = state["hidden"]
+            other = [self.kept.get(tuple(row[0].tolist()), torch.zeros_like(row)) for row in half]
+            state = {"hidden": torch.cat([half, torch.stack(other)], 2)}
         y, after = super().forward(inputs, timeline, state)
-        first = len(self.kept)
-        self.kept |= {first + i: row for i, row in enumerate(after["hidden"])} if after else {}
-        return y, {"place": torch.arange(first, first + timeline.n_samples)} if after else {}
+        half, other = after["hidden"].chunk(2, 2)
+        self.kept |= {tuple(row[0].tolist()): kept for row, kept in zip(half, other, strict=True)}
+        return y, {"hidden": half}
+
+
+class ReturnsDouble(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y.double(), after
+
+
+class CentersByLearntShare(GruCore):
+    """The mean of no steps has no gradient: 0 / 0."""
+
+    def __init__(self, width: int, **options: int) -> None:
+        super().__init__(width, **options)
+        self.share = nn.Parameter(torch.ones(()))
+
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y - self.share * y.mean(), after
+
+
+class RootOfZero(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        y, after = super().forward(inputs, timeline, state)
+        return y + (y - y.detach()).sqrt(), after
+
+
+class GrowsItsState(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        known = {"hidden": state["hidden"]} if state else state
+        y, after = super().forward(inputs, timeline, known)
+        return y, {**after, "more": torch.zeros(timeline.n_samples)} if state else after
+
+
+class ForgetsInIdleCalls(GruCore):
+    def forward(self, inputs: Tensor, timeline: Timeline, state: State | None = None) -> Result:
+        return super().forward(inputs, timeline, state if timeline.n_steps else None)
 
 
 class ReturnsOther(GruCore):
@@ -225,7 +262,12 @@ class KeepsOwnTensors(GruCore):
 FAULTS: list[tuple[type[Core], str]] = [
     (RoundsInSingle, "precision: float32 agrees with float64 to 1e-3"),
     (KeepsOwnTensors, "saving: what is remembered can be saved and loaded"),
-    (KeepsPartOnModule, "chunks of|saving: a state that was saved"),
+    (ReturnsDouble, "precision: float32 inputs give float32 outputs"),
+    (CentersByLearntShare, "empty: no steps, no gradient; share has some"),
+    (RootOfZero, "gradients: gradients are finite"),
+    (GrowsItsState, "chunks: .* give what the whole gives .*; .*'more'"),
+    (ForgetsInIdleCalls, "rows: rows without a step keep their state"),
+    (KeepsHalfOnModule, "saving: a state that was saved goes on in another process"),
     (ReturnsOther, "shapes: outputs have shape"),
     (LeaksAcrossSamples, "a sample alone gives what it gives in a batch"),
     (DependsOnPlaceInBatch, "a sample alone gives what it gives in a batch"),

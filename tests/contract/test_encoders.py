@@ -125,7 +125,29 @@ class TrainsOnTheBatch(LinearEncoder):
         return self.norm(encoded) if len(encoded) > 1 else encoded + 0 * self.norm.weight.sum()
 
 
+class CentersByLearntShare(LinearEncoder):
+    """The mean of no events has no gradient: 0 / 0."""
+
+    def __init__(self, spec: object, width: int) -> None:
+        super().__init__(spec, width)
+        self.share = nn.Parameter(torch.ones(()))
+
+    def forward(self, events: NumericEvents) -> Tensor:
+        encoded = super().forward(events)
+        return encoded - self.share * encoded.mean()
+
+
+class RoundsInSingle(LinearEncoder):
+    """As under autocast: bfloat16 between float32 and float32."""
+
+    def forward(self, events: NumericEvents) -> Tensor:
+        encoded = super().forward(events)
+        return encoded.bfloat16().float() if encoded.dtype == torch.float32 else encoded
+
+
 FAULTS: list[tuple[type[Encoder], str]] = [
+    (CentersByLearntShare, "empty: no events, no gradient; share has some"),
+    (RoundsInSingle, "precision: float32 agrees with float64 to 1e-3"),
     (TrainsOnTheBatch, "company: an event alone is encoded as it is among others|every trainable"),
     (CentersOverBatch, "an event alone is encoded as it is among others"),
     (RemembersLast, "the same call gives the same numbers"),
@@ -151,6 +173,15 @@ def test_planted_fault_is_caught(encoder_class: type[Encoder], rule: str) -> Non
         check_encoder(encoder_class(spec, WIDTH), events, WIDTH)
     assert str(caught.value).startswith(f"{encoder_class.__name__}: ")
     assert str(caught.value).count("; ") >= 2  # rule; what came; what to do
+
+
+def test_that_it_reads_no_type_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NamesWhatItReads(LinearEncoder):
+        reads: Any = "numeric"
+
+    monkeypatch.setitem(encoders._classes, "linear", (encoders.config_class("linear"), NamesWhatItReads))
+    with pytest.raises(AssertionError, match="shapes: `reads` is the type of its events; 'numeric' came"):
+        check_kind("encoders", "linear")
 
 
 def test_events_that_no_modality_gives_must_be_passed() -> None:

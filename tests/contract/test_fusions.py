@@ -98,7 +98,40 @@ class ReturnsOther(GatedFusion):
         return super().forward(seen, clock)[:, :-1]
 
 
+class CentersByLearntShare(GatedFusion):
+    """The mean of no steps has no gradient: 0 / 0."""
+
+    def __init__(self, modalities: tuple[str, ...], n_clock: int, *, width: int) -> None:
+        super().__init__(modalities, n_clock, width=width)
+        self.share = nn.Parameter(torch.ones(()))
+
+    def forward(self, seen: Modalities, clock: Tensor) -> Tensor:
+        fused = super().forward(seen, clock)
+        return fused - self.share * fused.mean()
+
+
+class RootsOfPresent(GatedFusion):
+    """Of how far values lie above the least of them: the root of 0 has no gradient."""
+
+    def forward(self, seen: Modalities, clock: Tensor) -> Tensor:
+        one = seen[self.modalities[0]]
+        (rows,), values = torch.nonzero(one.present, as_tuple=True), one.values[one.present]
+        roots = (values - values.amin(1, keepdim=True)).sqrt()
+        return super().forward(seen, clock).index_add(0, rows, roots)
+
+
+class RoundsInSingle(GatedFusion):
+    """As under autocast: bfloat16 between float32 and float32."""
+
+    def forward(self, seen: Modalities, clock: Tensor) -> Tensor:
+        fused = super().forward(seen, clock)
+        return fused.bfloat16().float() if fused.dtype == torch.float32 else fused
+
+
 FAULTS: list[tuple[type[Fusion], str]] = [
+    (CentersByLearntShare, "empty: no steps, no gradient; share has some"),
+    (RootsOfPresent, "gradients: gradients are finite"),
+    (RoundsInSingle, "precision: float32 agrees with float64 to 1e-3"),
     (DropsValues, "repeatable: the same call gives the same numbers"),
     (ReturnsOther, "shapes: outputs have shape"),
     (CentersOverSteps, "a step alone gives what it gives among others"),

@@ -16,6 +16,7 @@ from mmseq.batch import Target
 from mmseq.heads import Head, heads
 from mmseq.heads.certainty import Range
 from mmseq.heads.classification import ClassificationHead, ClassSpec
+from mmseq.heads.metrics import Average
 from mmseq.heads.multilabel import MultilabelConfig, MultilabelHead, MultilabelSpec
 from mmseq.heads.regression import RegressionConfig, RegressionHead
 from mmseq.testing import check_kind
@@ -214,18 +215,136 @@ class ForgetsTheCoverage(RegressionHead):
         return super().ranges(parameters, 1 - coverage)
 
 
+class CancelsDigits(MultilabelHead):
+    def forward(self, hidden: Tensor) -> Tensor:
+        return super().forward(hidden) + 1e7 - 1e7
+
+
+class ReturnsOneAQuery(MultilabelHead):
+    def forward(self, hidden: Tensor) -> Tensor:
+        return super().forward(hidden)[:, 0]
+
+
+class WeighsNegatively(MultilabelHead):
+    def weights(self, target: Target) -> Tensor:
+        return -super().weights(target)
+
+
+class SqueezesLoss(MultilabelHead):
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
+        return super().loss(parameters, target).squeeze(0)
+
+
+class RootOfZero(MultilabelHead):
+    def loss(self, parameters: Tensor, target: Target) -> Tensor:
+        loss = super().loss(parameters, target)
+        return loss + (loss - loss.detach()).sqrt()
+
+
+class DividesByCount(MultilabelHead):
+    """And takes it back: 0 / 0 where there is no label."""
+
+    def loss_sum(self, parameters: Tensor, target: Target) -> Tensor:
+        n = torch.tensor(float(len(target)))
+        return super().loss_sum(parameters, target) / n * n
+
+
+class ScoresNothingAsZero(MultilabelHead):
+    class Zero(Average):
+        def compute(self) -> Tensor:
+            return super().compute().nan_to_num()
+
+    def metrics(self) -> dict[str, Metric]:
+        return super().metrics() | {"joint_nll": self.Zero()}
+
+
+class DecodesNothing(MultilabelHead):
+    def decode(self, parameters: Tensor) -> dict[str, np.ndarray]:
+        return {}
+
+
+class DecodesLists(MultilabelHead):
+    def decode(self, parameters: Tensor) -> dict[str, Any]:
+        return {name: x.tolist() for name, x in super().decode(parameters).items()}
+
+
+class DecodesNan(MultilabelHead):
+    def decode(self, parameters: Tensor) -> dict[str, np.ndarray]:
+        return {name: np.full_like(x, np.nan) for name, x in super().decode(parameters).items()}
+
+
+class HidesMetric(MultilabelHead):
+    @classmethod
+    def metric_names(cls, config: MultilabelConfig) -> tuple[str, ...]:
+        return tuple(name for name in super().metric_names(config) if name != "nll")
+
+
+class ScoresInfinity(MultilabelHead):
+    def score(self, metrics: Mapping[str, Metric], parameters: Tensor, target: Target) -> None:
+        super().score(metrics, parameters, target)
+        metrics["joint_nll"].update(torch.full((len(target), 1), torch.inf))
+
+
+class StartsFromOneColumn(MultilabelHead):
+    def baseline(self, target: Target) -> Tensor:
+        return super().baseline(target)[:, :1]
+
+
+class StartsFromInfinity(MultilabelHead):
+    def baseline(self, target: Target) -> Tensor:
+        return super().baseline(target) / torch.zeros(())
+
+
+class NamesTooManyClasses(MultilabelHead):
+    def choices(self) -> dict[str, list[str]]:
+        return {name: [*own, "other"] for name, own in super().choices().items()}
+
+
+class IsSure(MultilabelHead):
+    def log_classes(self, parameters: Tensor) -> Tensor:
+        log_p = super().log_classes(parameters)
+        return torch.where(log_p < log_p.amax(2, keepdim=True), -torch.inf, 0.0)
+
+
+class RangesInSingle(RegressionHead):
+    def ranges(self, parameters: Tensor, coverage: float) -> Range:
+        told = super().ranges(parameters, coverage)
+        return Range(told.low.float(), told.high.float(), told.unit.float())
+
+
+class TransformsOtherwise(RegressionHead):
+    def transform_labels(self, value: Tensor) -> Tensor:
+        return super().transform_labels(value) + 1
+
+
 FAULTS: list[tuple[type[Head], str]] = [
+    (CancelsDigits, "precision: the loss in float32 agrees with float64 to 1e-3"),
+    (ReturnsOneAQuery, r"parameters: parameters have shape \(query, parameter\)"),
+    (WeighsNegatively, "weights: weights are 0 or more, and some are more"),
+    (SqueezesLoss, "company: a label's loss depends on no other label; shapes"),
+    (RootOfZero, "gradients: gradients are finite"),
+    (DividesByCount, "empty: without labels loss, weight and gradients are 0; loss is nan"),
+    (ScoresNothingAsZero, "empty: a metric of no labels is NaN; joint_nll is 0"),
+    (DecodesNothing, "prediction: a prediction has a column"),
+    (DecodesLists, "prediction: a column is an array with a row a query"),
+    (DecodesNan, "prediction: predicted numbers are finite"),
+    (HidesMetric, "metrics: metrics are among the names that the config tells"),
+    (ScoresInfinity, "metrics: metrics of varied labels are finite; .'joint_nll'. are not"),
+    (StartsFromOneColumn, "learning: a baseline has the shape of parameters"),
+    (StartsFromInfinity, "learning: the baseline's loss is finite"),
+    (NamesTooManyClasses, r"certainty: log_classes has shape \(query, column, class\)"),
+    (IsSure, "certainty: probabilities of classes add up to 1, and none is 0; a logarithm is not finite"),
     (HasVainParameter, "gradients: every parameter matters for the loss; the gradient of idle is zero"),
     (SharesLoss, "company: a label's loss depends on no other label"),
     (ForgetsOption, "options: every field of its config is read; nothing reads .*focal_negative, margin"),
-    (DropsHidden, "repeatable: |sums: "),
+    (DropsHidden, "repeatable: the same call gives the same numbers"),
     (ReturnsDouble, "precision: float32 hidden and weights give float32 parameters"),
     (ReducesColumns, "weights: loss and weights have one shape"),
     (DividesByLabels, "weights: losses are finite"),
     (CentersOnWhatItEncodes, "training split: labels that are encoded, predicted and scored"),
     (LearnsFromScoring, "training split: labels that are encoded, predicted and scored"),
     (ChangesHidden, "hidden and target are left as they are"),
-    (KeepsSetInFacts, "facts: facts and config survive JSON"),
+    (KeepsSetInFacts, "facts: facts survive JSON"),
     (ReturnsMean, "sums to what it is as a whole"),
     (LooksAtOtherRows, "depend on the query's own hidden alone"),
     (WeighsByBatch, "sums to what it is as a whole"),
@@ -233,7 +352,7 @@ FAULTS: list[tuple[type[Head], str]] = [
     (TrainsUnobserved, "without an observed cell no gradient flows"),
     (IgnoresLabelWeight, "half the weight counts half"),
     (HasIdleParameter, "gradients: every trainable parameter gets a gradient.*idle has none"),
-    (SkipsEmptyBatches, "every trainable parameter gets a gradient"),
+    (SkipsEmptyBatches, "empty: every trainable parameter gets a gradient"),
     (LearnsNothing, "a head learns its own labels"),
     (ScoresBatchByBatch, "metrics over batches are those over all labels"),
     (DecodesTogether, "decoded alone as among others"),
@@ -270,7 +389,12 @@ def test_classes_of_other_splits_are_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("head_class", "rule"),
-    [(TurnsRangesAround, "low ≤ high"), (ForgetsTheCoverage, "of a greater coverage is not narrower")],
+    [
+        (TurnsRangesAround, "low ≤ high"),
+        (ForgetsTheCoverage, "of a greater coverage is not narrower"),
+        (RangesInSingle, "`low` of a range is float64 of"),
+        (TransformsOtherwise, "untransform undoes transform_labels"),
+    ],
 )
 def test_wrong_range_is_caught(head_class: type[Head], rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     heads.component_class("regression")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -156,6 +157,22 @@ class HasVainParameter(HasIdleParameter):
         return NumericEvents(ready.step, ready.values + 0 * self.gain, ready.observed, ready.age), after
 
 
+class CentersByLearntGain(HasIdleParameter):
+    """The mean of no events has no gradient: 0 / 0."""
+
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        values = ready.values - self.gain * ready.values.mean()
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
+class RootOfZero(HasIdleParameter):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        values = (self.gain * ready.values).abs().sqrt()
+        return NumericEvents(ready.step, values, ready.observed, ready.age), after
+
+
 class ForgetsOnlyInLearning(HasIdleParameter):
     def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
         ready, after = super().forward(events, timeline, None if torch.is_grad_enabled() else state)
@@ -177,6 +194,15 @@ class FitsLastChunk(NumericModality):
         return spec.model_copy(update={"mean": [float(mean), *spec.mean[1:]]})
 
 
+class KeepsSetInFacts(NumericModality):
+    class Spec(NumericSpec):
+        extra: Any = frozenset({1})
+
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> NumericSpec:
+        return cls.Spec(**super().fit(config, stored).model_dump())
+
+
 class FitsNothing(NumericModality):
     @classmethod
     def fit(cls, config: Any, stored: Stored) -> NumericSpec:
@@ -185,6 +211,24 @@ class FitsNothing(NumericModality):
             columns=list(stored.columns), mean=[0.0] * n, std=[1.0] * n, low=None, high=None,
             missing=[0.0] * n, time_scale=1.0, static=False,
         )  # fmt: skip
+
+
+class FitsNoSpreadOfNothing(NumericModality):
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> NumericSpec:
+        spec = super().fit(config, stored)
+        nothing = all(np.isnan(chunk["values"]).all() for chunk in stored.chunks())
+        none, zeros = dict.fromkeys(("low", "high")), [0.0] * len(spec.std)
+        return spec.model_copy(update={**none, "std": zeros, "missing": zeros}) if nothing else spec
+
+
+class CountsWhatItSees(NumericModality):
+    """In its facts, though nothing is computed of it."""
+
+    def events(self, step: Tensor, arrays: Any, vocabularies: Any) -> NumericEvents:
+        events = super().events(step, arrays, vocabularies)
+        self.spec = self.spec.model_copy(update={"missing": (~events.observed).double().mean(0).tolist()})
+        return events
 
 
 class KeepsFactsOnClass(NumericModality):
@@ -222,6 +266,14 @@ class FitsWholeVocabulary(CategoryModality):
         spec = super().fit(config, stored)
         words = [list(vocabulary) for vocabulary in stored.vocabularies]
         return spec.model_copy(update={"vocabularies": words, "counts": [[1] * len(w) for w in words]})
+
+
+class FitsBeginningOfLastChunk(CategoryModality):
+    @classmethod
+    def fit(cls, config: Any, stored: Stored) -> CategorySpec:
+        *_, last = stored.chunks()
+        some = {name: value[:2] for name, value in last.items()}
+        return super().fit(config, replace(stored, chunks=lambda: iter([some])))
 
 
 class TakesCodesOfStore(CategoryModality):
@@ -294,6 +346,45 @@ class KeepsTimesOnModule(NumericModality):
         return ready, {k: torch.full_like(v, torch.nan) if k == "time" else v for k, v in after.items()}
 
 
+class KeepsTimesByValue(NumericModality):
+    """On the module, whatever the order of the samples: another process has none of them."""
+
+    def __init__(self, spec: NumericSpec, *, fill: Any) -> None:
+        super().__init__(spec, fill=fill)
+        self.times: dict[tuple[float, ...], Tensor] = {}
+
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        if state:
+            rows = zip(state["value"].tolist(), state["time"], strict=True)
+            known = [self.times.get(tuple(value), unknown) for value, unknown in rows]
+            state = {**state, "time": torch.stack(known) if known else state["time"]}
+        ready, after = super().forward(events, timeline, state)
+        self.times |= dict(zip(map(tuple, after["value"].tolist()), after["time"], strict=True))
+        return ready, {**after, "time": torch.full_like(after["time"], torch.nan)}
+
+
+class CountsCalls(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        ready, after = super().forward(events, timeline, state)
+        return ready, {**after, "calls": state["calls"] + 1 if state else torch.ones(timeline.n_samples)}
+
+
+class ForgetsInIdleCalls(NumericModality):
+    def forward(self, events: NumericEvents, timeline: Timeline, state: State | None = None) -> Numbers:
+        return super().forward(events, timeline, state if timeline.n_steps else None)
+
+
+class GivesRowAnEvent(NumericModality):
+    def next_event(self, events: NumericEvents, first: Any) -> NextEvent:
+        return super().next_event(events, np.arange(len(events)))
+
+
+class SharesMask(NumericModality):
+    def next_event(self, events: NumericEvents, first: Any) -> NextEvent:
+        merged = super().next_event(events, first)
+        return NextEvent(merged.value, merged.observed | merged.observed[::-1])
+
+
 class NamesOtherEncoder(NumericModality):
     default_encoder = "embedding"
 
@@ -356,14 +447,19 @@ FAULTS: list[tuple[str, type[Modality], str]] = [
     ("numeric", ForgetsOption, "options: every field of its config is read; nothing reads fill"),
     ("numeric", DrawsNoise, "repeatable: the same call gives the same numbers"),
     ("numeric", GoesOnFitting, "other splits: other values that it sees change nothing|facts: "),
-    ("numeric", KeepsTimesOnModule, "rows: |saving: "),
+    ("numeric", KeepsTimesOnModule, "rows: a state's rows can be taken and reordered"),
     ("measurement", FitsRareOfAllSplits, "does not see words that the training split lacks"),
     ("measurement", TakesNewForRare, "codes that the training split never had are counted"),
     ("measurement", ParsesWithoutNumber, "parsed to what a store gives"),
     ("measurement", NormalisesOverBatch, "a sample alone gives what it gives in a batch"),
     ("numeric", LeaksAcrossSamples, "a sample alone gives what it gives in a batch"),
     ("numeric", FillsFromPreviousRow, "a sample alone gives what it gives in a batch"),
-    ("numeric", ForgetsState, "the state carried on, give what the whole gives"),
+    ("numeric", ForgetsState, r"chunks: .* the state carried on, give what the whole gives \((values|age)\)"),
+    ("numeric", CountsCalls, r"chunks: .* give what the whole gives \(final state\) \(calls\)"),
+    ("numeric", ForgetsInIdleCalls, "rows: rows without a step keep their state"),
+    ("numeric", KeepsTimesByValue, "saving: a state that was saved goes on in another process"),
+    ("numeric", GivesRowAnEvent, "next event: next_event gives one row a step that has events"),
+    ("numeric", SharesMask, "next event: a step's target row .*; another mask came"),
     ("numeric", ResetsIdleRows, "give what the whole gives"),
     ("numeric", RemembersOnModule, "a state's rows can be taken and reordered|keep their state"),
     ("numeric", LooksAhead, "an event depends on no later step"),
@@ -375,6 +471,8 @@ FAULTS: list[tuple[str, type[Modality], str]] = [
     ("numeric", HasIdleParameter, "every trainable parameter gets a gradient.*gain has none"),
     ("numeric", LearnsOnlyWhereSomeIsMissing, "every trainable parameter gets a gradient.*gain has none"),
     ("numeric", HasVainParameter, "every parameter matters; the gradient of gain is zero"),
+    ("numeric", CentersByLearntGain, "gradients: no events, no gradient; gain has some"),
+    ("numeric", RootOfZero, "gradients: gradients are finite"),
     ("numeric", ForgetsOnlyInLearning, "the state carried on, give the gradients of the whole"),
     ("numeric", ParsesMissingAsZero, "parsed to what a store gives"),
     ("numeric", FitsLastChunk, "does not depend on how the values are chunked"),
@@ -382,6 +480,10 @@ FAULTS: list[tuple[str, type[Modality], str]] = [
     ("numeric", KeepsFactsOnClass, "built from the spec alone gives the same"),
     ("numeric", MergesWithNeighbour, "a step's target row depends on its own events only"),
     ("numeric", SharesColumns, "the parts of the next event divide its columns"),
+    ("numeric", KeepsSetInFacts, "facts: a spec goes through JSON unchanged"),
+    ("category", FitsBeginningOfLastChunk, "training split: .* values are chunked; another spec came"),
+    ("numeric", FitsNoSpreadOfNothing, "nothing to fit: a column without any value gives finite numbers"),
+    ("numeric", CountsWhatItSees, "other splits: .* change nothing that was fitted; the spec changed"),
     ("category", FitsWholeVocabulary, "does not see words that the training split lacks"),
     ("category", TakesCodesOfStore, "told apart by their words"),
     ("category", HidesUnknown, "codes that the training split never had are counted"),

@@ -157,7 +157,139 @@ class CentersOverBatch(MeanReadout):
         return super().forward(hidden - middle, timeline, state, at)
 
 
+class PutsSampleLast(LastReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read, {name: x.T for name, x in after.items() if isinstance(x, Tensor)}
+
+
+class RoundsInSingle(MeanReadout):
+    """As under autocast: bfloat16 between float32 and float32."""
+
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read.bfloat16().to(read.dtype) if read.dtype == torch.float32 else read, after
+
+
+class AddsOne(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read + 1, after
+
+
+class SkipsEmpty(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        if len(hidden) or state:
+            return super().forward(hidden, timeline, state, at)
+        return torch.zeros(timeline.n_samples if at is None else 0, self.hidden), {}
+
+
+class HasPenalty(AttentionReadout):
+    """It shows in gradients alone."""
+
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        penalty = self.key.weight.square().sum()
+        return read + penalty - penalty.detach(), after
+
+
+class DoublesTheDefault(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read * 2 if at is None else read, after
+
+
+class RootOfZero(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read + (read - read.detach()).sqrt(), after
+
+
+class HasVainParameter(HasIdleParameter):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read + 0 * self.idle.sum(), after
+
+
+class ForgetsWhenAsked(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        return super().forward(hidden, timeline, state if at is None else None, at)
+
+
+class ForgetsByDefault(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        return super().forward(hidden, timeline, None if at is None and len(hidden) else state, at)
+
+
+class ReadsNothingOfTheIdle(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read if len(hidden) else read * 0, after
+
+
+class KeepsStateByPlace(MeanReadout):
+    """On the module, by a sample's place in the batch."""
+
+    own: dict[str, Tensor] | None = None
+
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        if state and self.own is not None:
+            state = {name: x[: timeline.n_samples] for name, x in self.own.items()}
+        read, after = super().forward(hidden, timeline, state, at)
+        self.own = {name: x for name, x in after.items() if isinstance(x, Tensor)} or self.own
+        return read, {name: torch.zeros_like(x) for name, x in (self.own if after else {}).items()}
+
+
+class OwnTensor(Tensor):
+    """What only a process that knows the class can load."""
+
+
+class KeepsOwnTensors(MeanReadout):
+    def forward(
+        self, hidden: Tensor, timeline: Timeline, state: State | None = None, at: Tensor | None = None
+    ) -> Result:
+        read, after = super().forward(hidden, timeline, state, at)
+        return read, {name: x.as_subclass(OwnTensor) for name, x in after.items() if isinstance(x, Tensor)}
+
+
 FAULTS: list[tuple[type[Readout], str]] = [
+    (PutsSampleLast, "shapes: the first axis of a state is the sample"),
+    (RoundsInSingle, "precision: float32 agrees with float64 to 1e-3"),
+    (AddsOne, "empty: a sample that has had no step reads as zeros"),
+    (SkipsEmpty, "empty: reads are on the graph, also where there is no step"),
+    (HasPenalty, "empty: no steps, no gradient; key.weight has some"),
+    (DoublesTheDefault, "last: `at` None reads each sample's last step"),
+    (RootOfZero, "last: gradients are finite"),
+    (HasVainParameter, "last: every parameter matters for some read; the gradient of idle is zero"),
+    (ForgetsWhenAsked, r"chunks: chunks of 1 step\(s\), the state carried on, read what the whole reads"),
+    (ForgetsByDefault, r"chunks: chunks of 1 step\(s\), the state carried on, read what the whole reads"),
+    (ReadsNothingOfTheIdle, "rows: without a new step the read stays"),
+    (KeepsStateByPlace, "rows: a state's rows can be taken and reordered with their samples"),
+    (KeepsOwnTensors, "saving: what is remembered can be saved and loaded"),
     (CentersOverBatch, "company: a sample alone reads as it does in a batch"),
     (ReturnsDouble, "precision: float32 inputs give float32 reads"),
     (ReturnsOther, "shapes: reads have shape"),

@@ -11,8 +11,6 @@ import pytest
 from mmseq.sources import AbsentTable, Source, Table, sources
 from mmseq.testing import check_kind
 from mmseq.testing.sources import (
-    CONTRACT,
-    SourceTrial,
     changed_records,
     check_source,
     example_records,
@@ -40,13 +38,46 @@ class Wrapped(Source):
         return self.good.fingerprint(names)
 
 
-class ChangesValues(Wrapped):
+class Spoils(Wrapped):
+    """Selects from a table what it does not hold."""
+
+    names: tuple[str, ...]
+    query: str
+
     def table(self, connection: Any, name: str) -> Table:
         table = super().table(connection, name)
-        if name != "vitals":
+        if name not in self.names:
             return table
-        spoilt = (f"SELECT * REPLACE (1 AS hr) FROM ({query})" for query in (table.sql, table.located))
+        spoilt = (self.query.format(query) for query in (f"({table.sql})", f"({table.located})"))
         return replace(table, sql=next(spoilt), located=next(spoilt))
+
+
+class ChangesValues(Spoils):
+    names, query = ("vitals",), "SELECT * REPLACE (1 AS hr) FROM {}"
+
+
+class ChangesTimes(Spoils):
+    names, query = ("vitals", "labs", "drugs"), "SELECT * REPLACE (2 * time AS time) FROM {}"
+
+
+class LosesRows(Spoils):
+    names, query = ("vitals",), "SELECT * FROM {} WHERE hr < 100"
+
+
+class NamesOtherCodes(Spoils):
+    names, query = ("labs",), "SELECT * REPLACE (code || '2' AS code) FROM {}"
+
+
+class ChangesWords(Spoils):
+    names, query = ("drugs",), "SELECT * REPLACE (drug || '2' AS drug) FROM {}"
+
+
+class TurnsSamplesRound(Spoils):
+    names, query = ("samples",), "SELECT * FROM {} ORDER BY id DESC"
+
+
+class AddsColumn(Spoils):
+    names, query = ("outcome",), "SELECT *, 1 AS more FROM {}"
 
 
 class TurnsRowsRound(Wrapped):
@@ -73,16 +104,12 @@ class TurnsEveryOtherTime(Wrapped):
 
     def table(self, connection: Any, name: str) -> Table:
         table = super().table(connection, name)
+        if name != "outcome":
+            return table
         self.n += 1
-        turned = f"SELECT * FROM ({table.sql}) ORDER BY {self.id} {'DESC' if self.n % 2 else 'ASC'}"
-        return replace(table, sql=turned)
-
-
-def test_rows_in_another_order_each_time_are_caught(tmp_path: Path) -> None:
-    (good, *_) = sources_of("memory", tmp_path)
-    (check,) = (check for check in CONTRACT if check.name == "repeatable")
-    with pytest.raises(AssertionError, match="the same rows in the same order each time"):
-        check.run(SourceTrial(TurnsEveryOtherTime(good), tmp_path, None))
+        order = f"ORDER BY {self.id} {'DESC' if self.n % 2 else 'ASC'}"
+        turned = (f"SELECT * FROM ({query}) {order}" for query in (table.sql, table.located))
+        return replace(table, sql=next(turned), located=next(turned))
 
 
 class FingerprintsTime(Wrapped):
@@ -106,6 +133,19 @@ class RaisesOther(Wrapped):
             raise KeyError(name) from error
 
 
+class NamesNoTable(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        try:
+            return super().table(connection, name)
+        except AbsentTable as error:
+            raise AbsentTable("there is no such table") from error
+
+
+class MakesTables(Wrapped):
+    def table(self, connection: Any, name: str) -> Table:
+        return super().table(connection, "vitals" if name == "nothing" else name)
+
+
 class ForgetsGroup(Wrapped):
     def __init__(self, good: Source) -> None:
         super().__init__(good)
@@ -113,10 +153,19 @@ class ForgetsGroup(Wrapped):
 
 
 FAULTS: list[tuple[type[Wrapped], str]] = [
+    (TurnsSamplesRound, "samples: ids are those of the records, in their order"),
+    (NamesOtherCodes, "values: the table of labs holds what the records hold; columns"),
+    (ChangesWords, "values: the table of drugs holds what the records hold; other words"),
+    (LosesRows, "values: the table of vitals holds what the records hold; other steps"),
+    (ChangesTimes, "values: times are those of the records"),
+    (AddsColumn, "rows: `columns` names every column"),
+    (NamesNoTable, "absent table: .*; 'there is no such table' came"),
+    (MakesTables, "absent table: .*; a table came"),
     (ChangesValues, "values: the table of vitals holds what the records hold"),
     (TurnsRowsRound, "rows: `located` gives the same rows in the same order"),
     (NumbersRows, "rows: `mmseq_row` is text"),
     (LeavesOutId, "rows: the id is among a table's columns"),
+    (TurnsEveryOtherTime, "repeatable: a table gives the same rows in the same order each time"),
     (FingerprintsTime, "fingerprint: the fingerprint stays while the data do"),
     (FingerprintsNames, "fingerprint: the fingerprint changes with the data"),
     (RaisesOther, "absent table: a table that is not there is an AbsentTable"),

@@ -72,6 +72,16 @@ def test_rare_and_sure_events_lose_no_digits() -> None:
     assert surviving[1].item() == pytest.approx(math.exp(4))
 
 
+def test_log_cosh_is_that_of_the_error_near_and_far() -> None:
+    load_plugin(PLUGINS / "log_cosh.py")
+    head_class = heads.component_class("log_cosh")
+    head = head_class(head_class.Spec(columns=["y"], start=[0.0]), 1)
+    parameters = torch.tensor([[0.3], [-0.3], [800.0]], dtype=torch.float64)
+    loss = head.loss(parameters, Target(torch.arange(3), torch.zeros(3, 1)))[:, 0]
+    near = math.log(math.cosh(0.3))
+    assert loss.tolist() == pytest.approx([near, near, 800 - math.log(2)], rel=1e-12)
+
+
 def track(fixes: list[tuple[float, float] | None], times: list[float]) -> torch.Tensor:
     config = modalities.parse({"kind": "gps", "table": "t", "time": "time"})
     cls = modalities.component_class("gps")

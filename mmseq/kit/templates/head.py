@@ -25,11 +25,7 @@ class MyKindHead(LinearHead):
     """Predicts log λ = w·h + b, and learns by half the Poisson deviance, λ - y + y·log(y / λ).
 
     That is the negative log likelihood but for a number that depends on y alone; it is 0 where λ = y.
-
-    Metrics: `mae` of λ, and `deviance` as above.
     """
-
-    scored = ("mae", "deviance")
 
     @classmethod
     def check(cls, labels: Labels) -> None:
@@ -39,22 +35,14 @@ class MyKindHead(LinearHead):
     def constant(cls, config: MyKindConfig, values: Float64[np.ndarray, "_label"]) -> list[float]:
         return [math.log(max(float(values.mean()), 1e-3))]
 
+    def predicted(self, parameters: Float[Tensor, "query column"]) -> Float[Tensor, "query column"]:
+        return parameters.clamp(max=20).exp()  # e^20 is a number that any count can be compared with
+
     def loss(
-        self, parameters: Float[Tensor, "label parameter"], target: Target
+        self, parameters: Float[Tensor, "label column"], target: Target
     ) -> Float[Tensor, "label column"]:
-        count = target.value.to(parameters)
-        # Below e^20 the rate is a number that any count can be compared with.
-        log_rate = parameters.clamp(max=20)
+        log_rate, count = parameters.clamp(max=20), target.value.to(parameters)
         return log_rate.exp() - count + torch.special.xlogy(count, count) - count * log_rate
-
-    def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
-        return self.named({"": parameters.double().clamp(max=20).exp()})
-
-    def scores(
-        self, parameters: Float[Tensor, "label parameter"], target: Target
-    ) -> dict[str, Float[Tensor, "label column"]]:
-        error = parameters.double().clamp(max=20).exp() - target.value
-        return {"mae": error.abs(), "deviance": self.loss(parameters, target)}
 
     @staticmethod
     def example_labels() -> Labels:

@@ -22,20 +22,18 @@ NAN = math.nan
 class SquaredHead(LinearHead):
     """The mean of each column, and its spread, which nothing reads."""
 
-    scored = ("mae",)
-
     @classmethod
     def constant(cls, config: Any, values: Any) -> list[float]:
         return [float(values.mean()), float(values.std())]
 
     def loss(self, parameters: Tensor, target: Target) -> Tensor:
-        return (parameters[:, ::2] - target.value).square()
+        return (self.predicted(parameters) - target.value).square()
+
+    def predicted(self, parameters: Tensor) -> Tensor:
+        return parameters[:, ::2]
 
     def decode(self, parameters: Tensor) -> dict[str, np.ndarray]:
-        return self.named({"": parameters[:, ::2], "std": parameters[:, 1::2]})
-
-    def scores(self, parameters: Tensor, target: Target) -> dict[str, Tensor]:
-        return {"mae": (parameters[:, ::2] - target.value).abs()}
+        return self.named({"": self.predicted(parameters), "std": parameters[:, 1::2]})
 
 
 def labels(*rows: tuple[float, ...]) -> Labels:
@@ -104,7 +102,14 @@ def test_scores_that_nobody_named_are_told() -> None:
 
 
 class ForgetsBoth(LinearHead):
-    loss, decode = SquaredHead.loss, SquaredHead.decode
+    loss = SquaredHead.loss
+
+
+def test_a_parameter_is_the_number_where_nothing_else_is_said() -> None:
+    head = ForgetsBoth(LinearSpec(columns=["a", "b"], start=[0.0, 0.0]), 1)
+    parameters, target = torch.tensor([[3.0, 1.0]]), Target(torch.arange(1), torch.tensor([[1.0, 2.0]]))
+    assert {name: told.tolist() for name, told in head.decode(parameters).items()} == {"a": [3.0], "b": [1.0]}
+    assert head.scores(parameters, target)["mae"].tolist() == [[2.0, 1.0]]
 
 
 def test_what_is_not_written_is_told() -> None:
