@@ -19,7 +19,7 @@ from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
 from mmseq.inference.choice import Choice, clocks_of
 from mmseq.inference.paths import Paths, nothing_known
-from mmseq.inference.predict import Predictions, json_row, strays
+from mmseq.inference.predict import Predictions, json_row, strays, unknown_codes
 from mmseq.inference.quantiles import Grid, last_values, numeric_columns, quantile_rows
 from mmseq.memory import telling_shortage
 from mmseq.run import Run
@@ -70,7 +70,7 @@ def generate(
         by_id, unknown = _of_store(model, store, choice, columns, grid)
         rows = [row for id in store.ids.tolist() for row in by_id[id]]
         table = _in_time(_table(rows, keys), store)
-        return Predictions(table, unknown, strays(store))
+        return Predictions(table, unknown + Counter(unknown_codes(model, store)), strays(store))
 
 
 def _of_store(

@@ -7,7 +7,7 @@ import math
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run
 from mmseq.state import State
 from mmseq.store.clock import moments
+from mmseq.store.plan import plan_of
 
 if TYPE_CHECKING:
     from mmseq.model import Model
@@ -48,7 +49,8 @@ class Predictions:
     Attributes:
         table: `id`, `time` of the step that the prediction is made at, as the source has it (a number,
             or a timestamp in UTC), and each task's columns.
-        unknown: by `modality.column`, codes that the training split never had, with their number.
+        unknown: by `modality.column`, codes that the training split never had, with their number; of a
+            pivoted table by `modality.code`.
         strays: by modality, rows of ids that no sample has.
         uncalibrated: what a calibration leaves out, and why.
     """
@@ -100,10 +102,26 @@ def predict(
         predictions = predict_stored(
             model, store, everyone, every_step=every_step, calibration=calibration, processes=processes
         )
+        predictions.unknown.update(unknown_codes(model, store))
         predictions.strays = strays(store)
         if calibration is not None:
             predictions.uncalibrated = _uncalibrated(model, calibration, every_step)
         return predictions
+
+
+def unknown_codes(model: Model, store: Store, modalities: Collection[str] | None = None) -> dict[str, int]:
+    """By `modality.code`, values of pivoted tables whose code training never had.
+
+    Of a modality with `columns`, which are all that is to be read, none is unknown.
+
+    Args:
+        model: that reads the store.
+        store: of inputs.
+        modalities: which ones; None: all.
+    """
+    readings = plan_of(model.experiment).modalities
+    names = [name for name in modalities or readings if not readings[name].numbers]
+    return {f"{name}.{code}": n for name in names for code, n in store.entry(name).unread.items()}
 
 
 def strays(store: Store) -> dict[str, int]:

@@ -13,7 +13,7 @@ import torch
 
 from mmseq.config.experiment import Experiment
 from mmseq.data import prepare
-from mmseq.errors import ConfigError
+from mmseq.errors import ConfigError, DataError
 from mmseq.fit import fit
 from mmseq.inference.impute import impute
 from mmseq.model import Model
@@ -153,6 +153,36 @@ def test_what_the_store_left_out_keeps_its_values(
                 assert row[f] == (pytest.approx(np.mean(expected), rel=1e-12) if expected else None)
     else:
         assert [row["a"] for row in kept] == [r["a"] for r in samples["lab"].to_pylist() if left(r)]
+
+
+def test_codes_that_training_never_had_stay_and_are_told(tmp_path: Path) -> None:
+    """Caught: they vanished, and a row of them alone with them; a row of one was taken for an event."""
+    model, data = build(tmp_path, LONG)
+    before = impute(model, data)
+    rows = [("p0", 1.0, "new", 7.5), ("p1", 9.0, "new", 8.5), ("p1", 9.0, "new", 9.5)]
+    rows += [("p2", 9.0, "old", None)]
+    strange = pa.table({n: [r[c] for r in rows] for c, n in enumerate(data["long"].column_names)})
+    imputed = impute(model, data | {"long": pa.concat_tables([data["long"], strange])})
+    assert imputed.table.column_names == ["id", "t", "a", "b", "new", "a_imputed", "b_imputed"]
+    told = {(r["id"], r["t"]): r.pop("new") for r in imputed.table.to_pylist()}
+    assert {key: v for key, v in told.items() if v is not None} == {("p0", 1.0): 7.5, ("p1", 9.0): 9.0}
+    alone = {"id": "p1", "t": 9.0, "a": None, "b": None, "a_imputed": False, "b_imputed": False}
+    kept = imputed.table.drop_columns("new").to_pylist()
+    assert alone in kept and [row for row in kept if row != alone] == before.table.to_pylist()
+    assert imputed.notes == [
+        "1 rows were left as they are: of codes that training never had",
+        "m.new: 3 values that training never had; they count as unknown",
+    ]
+    with pytest.raises(DataError, match="'t' is the name of both; rename either"):
+        strange = strange.set_column(2, "what", pa.array(["t"] * 4))
+        impute(model, data | {"long": pa.concat_tables([data["long"], strange])})
+
+
+def test_codes_that_were_not_chosen_are_no_news(tmp_path: Path) -> None:
+    """Caught: with `columns` all others were told as unknown."""
+    model, data = build(tmp_path, LONG | {"columns": ["a"]})
+    imputed = impute(model, data)
+    assert imputed.table.column_names == ["id", "t", "a", "a_imputed"] and not imputed.notes
 
 
 def test_whole_numbers_without_a_gap_stay(tmp_path: Path) -> None:
