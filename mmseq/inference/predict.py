@@ -286,7 +286,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
     with path.open("w") as stream:
-        stream.writelines(json_row(row) + "\n" for row in table.to_pylist())
+        stream.writelines(json_row(row) + "\n" for row in with_iso_times(table).to_pylist())
 
 
 def json_row(row: Mapping[str, Any]) -> str:
@@ -301,13 +301,23 @@ def _strict(value: Any) -> Any:
 
 
 def with_iso_times(table: pa.Table) -> pa.Table:
-    """Timestamps as text: `2024-02-28T10:00:00Z`, with microseconds where there are any."""
+    """Timestamps as text: `2024-02-28T10:00:00Z`, with a fraction where there is any.
+
+    Of another zone with its offset, `+01:00`, and of none without.
+    """
     for i, column in enumerate(table.schema):
         if pa.types.is_timestamp(column.type):
-            clock = table.column(i).cast(pa.timestamp("us"))  # whose clock is UTC
-            words = pc.strftime(clock, "%Y-%m-%dT%H:%M:%SZ")
-            table = table.set_column(i, column.name, pc.replace_substring(words, ".000000Z", "Z"))
+            zone = "%z" if column.type.tz else ""
+            words = pc.strftime(table.column(i), f"%Y-%m-%dT%H:%M:%S{zone}")
+            for pattern, word in _OF_STRFTIME:
+                words = pc.replace_substring_regex(words, pattern, word)
+            table = table.set_column(i, column.name, words)
     return table
 
 
+_OF_STRFTIME = (
+    (r"\.0+([+-]\d{4})?$", r"\1"),  # no fraction
+    (r"([+-]\d\d)(\d\d)$", r"\1:\2"),
+    (r"\+00:00$", "Z"),
+)
 _WRITERS = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": pyarrow.parquet.write_table}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import pyarrow
 from duckdb import DuckDBPyConnection
 
 from mmseq.errors import DataError
@@ -86,6 +87,8 @@ class Table:
         broken: looks for the first row that breaks the format of the file, to tell a user whose table
             cannot be read: `row 17: …`; None where it finds none.
         is_json: columns are text out of JSON, where a list or an object may stand, as its text.
+        moments: gives those of its columns that hold dates with times, as they are kept: DuckDB tells them in
+            UTC, and to the microsecond; None where there are none.
     """
 
     sql: str
@@ -94,6 +97,7 @@ class Table:
     located: str
     broken: Callable[[], str | None] | None = None
     is_json: bool = False
+    moments: Callable[[], pyarrow.Table] | None = None
 
 
 class AbsentTable(DataError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import pyarrow
@@ -13,7 +14,7 @@ from pydantic import Field
 from mmseq.registry import did_you_mean
 from mmseq.sources import AbsentTable, Source, SourceConfig, Table, sources
 from mmseq.sources.arrow import arrow_table, split_records
-from mmseq.sources.files import located
+from mmseq.sources.files import located, moments_in
 from mmseq.sources.padded import padded
 
 __all__ = ["MemoryConfig", "MemorySource", "padded"]
@@ -53,7 +54,8 @@ class MemorySource(Source):
         rows, view = self.tables[name], f"given_{list(self.tables).index(name)}"  # SQL ignores case
         connection.register(view, rows)
         sql = f"SELECT * FROM {view}"
-        return Table(sql, f"table {name!r}", tuple(rows.column_names), located(sql, first=1))
+        moments = partial(rows.select, moments_in(rows.schema))
+        return Table(sql, f"table {name!r}", tuple(rows.column_names), located(sql, first=1), moments=moments)
 
     def fingerprint(self, names: list[str]) -> str:
         digest = hashlib.sha256()

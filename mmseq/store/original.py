@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -95,7 +95,17 @@ def _read(source: Source, reading: Reading) -> tuple[pa.Table, pa.Table]:
             cells["code"] = raw.cells[raw.find(reading.pivot.code, "code")]
         columns = ", ".join(f"{cell.value()} AS {key}" for key, cell in cells.items())
         typed = connection.sql(f"SELECT {columns} FROM ({raw.table.sql})").to_arrow_table()
-        return connection.sql(f"SELECT * FROM ({raw.table.sql})").to_arrow_table(), typed
+        table = connection.sql(f"SELECT * FROM ({raw.table.sql})").to_arrow_table()
+    return _with_moments(table, raw.table.moments), typed
+
+
+def _with_moments(table: pa.Table, moments: Callable[[], pa.Table] | None) -> pa.Table:
+    """The table with dates and times in the zone, and as fine, as the source has them."""
+    if moments is not None:
+        kept = moments()
+        for name in kept.column_names:
+            table = table.set_column(table.column_names.index(name), kept.schema.field(name), kept[name])
+    return table
 
 
 def _events(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -15,7 +18,7 @@ from mmseq.config.experiment import Experiment
 from mmseq.data import prepare
 from mmseq.errors import ConfigError, DataError
 from mmseq.fit import fit
-from mmseq.inference.impute import impute
+from mmseq.inference.impute import impute, write_imputed
 from mmseq.model import Model
 
 WIDE = {"kind": "numeric", "table": "lab", "time": "t", "columns": ["a", "b"]}
@@ -42,8 +45,10 @@ def tables() -> dict[str, Any]:
     }
 
 
-def build(folder: Path, modality: dict[str, Any], **more: Any) -> tuple[Model, dict[str, Any]]:
-    data = tables()
+def build(
+    folder: Path, modality: dict[str, Any], given: dict[str, Any] | None = None, **more: Any
+) -> tuple[Model, dict[str, Any]]:
+    data = given or tables()
     tree = {
         "name": "gaps",
         "data": {"source": {"kind": "memory", "id": "id"}, "store": str(folder)},
@@ -153,6 +158,50 @@ def test_what_the_store_left_out_keeps_its_values(
                 assert row[f] == (pytest.approx(np.mean(expected), rel=1e-12) if expected else None)
     else:
         assert [row["a"] for row in kept] == [r["a"] for r in samples["lab"].to_pylist() if left(r)]
+
+
+DAYS = {"04-11": "", "07-20": ".000000001", "10-28": ".000000001"}
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin", "+05:30"])
+@pytest.mark.parametrize("modality", [WIDE, LONG], ids=["wide", "long"])
+def test_times_come_out_as_they_came_in(tmp_path: Path, modality: dict[str, Any], zone: str | None) -> None:
+    """Caught: all were in UTC, to the microsecond; in CSV those of no zone, too."""
+    data = tables()
+    for name in ("lab", "long"):
+        when = [round(t) * 100 * 86_400 * 10**9 + (t > 1) for t in data[name]["t"].to_pylist()]
+        column = pa.array(when, pa.timestamp("ns", zone))
+        data[name] = data[name].set_column(data[name].column_names.index("t"), "t", column)
+    model, data = build(tmp_path, modality, data)
+    found = impute(model, data).table
+    assert found["t"].type == pa.timestamp("ns", zone)
+    if modality is WIDE:
+        assert found["t"].equals(data["lab"]["t"])
+    else:
+        assert set(found["t"].cast(pa.int64()).to_pylist()) == set(when)
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        write_imputed(found, tmp_path / name)
+    assert pq.read_table(tmp_path / "out.parquet")["t"].equals(found["t"])
+    hour, offset = {None: ("00:00", ""), "UTC": ("00:00", "Z"), "Europe/Berlin": ("01:00", "+01:00")}.get(
+        zone, ("05:30", "+05:30")
+    )
+    words = {f"1970-{day}T{hour}:00{part}{offset}" for day, part in DAYS.items()}
+    text = pyarrow.csv.ConvertOptions(column_types={"t": pa.string()})
+    assert set(pyarrow.csv.read_csv(tmp_path / "out.csv", convert_options=text)["t"].to_pylist()) == words
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert {json.loads(line)["t"] for line in lines} == words
+
+
+@pytest.mark.parametrize("modality", [WIDE, LONG], ids=["wide", "long"])
+def test_dates_that_are_text_stay_letter_by_letter(tmp_path: Path, modality: dict[str, Any]) -> None:
+    data, words = tables(), ["", "2024-01-31 10:00", "2024-02-01T23:30:00.5+02:00", "2024-03-01 00:00:00Z"]
+    for name in ("lab", "long"):
+        column = pa.array([words[round(t)] for t in data[name]["t"].to_pylist()])
+        data[name] = data[name].set_column(data[name].column_names.index("t"), "t", column)
+    model, data = build(tmp_path, modality, data)
+    write_imputed(impute(model, data).table, tmp_path / "out.jsonl")
+    came = [json.loads(line)["t"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert set(came) == set(words[1:]) and (modality is LONG or came == data["lab"]["t"].to_pylist())
 
 
 def test_codes_that_training_never_had_stay_and_are_told(tmp_path: Path) -> None:
