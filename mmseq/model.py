@@ -108,14 +108,18 @@ class Model(nn.Module):
         return digest.hexdigest()
 
     @classmethod
-    def load(cls, folder: str | Path) -> Model:
+    def load(cls, folder: str | Path, *, with_calibration: bool = True) -> Model:
         """Reads a bundle back, in evaluation mode.
+
+        Args:
+            folder: of the bundle.
+            with_calibration: with the calibration that it holds, which has to be whole.
 
         Raises:
             CheckpointError: a file is missing, altered or of another version.
             PluginError: it needs a component that is not installed or loaded.
         """
-        files = read_folder(Path(folder), SCHEMA)
+        files = read_folder(Path(folder), SCHEMA, lambda name: name != CALIBRATION)
         config, told, weights = files.json("config.json"), files.json("facts.json"), files.tensors(WEIGHTS)
         try:
             experiment = Experiment.model_validate(config)
@@ -125,8 +129,8 @@ class Model(nn.Module):
             model.to(next(iter(weights.values())).dtype)
             model.load_state_dict(weights)
             model.eval().try_out()
-            if CALIBRATION in files:
-                model.calibration = Calibration.parse(files.json(CALIBRATION), Path(folder) / CALIBRATION)
+            if with_calibration:
+                model.calibration = _calibration_in(Path(folder))
         except MmseqError:
             raise
         except Exception as error:  # whatever they make a component raise, they do not fit it
@@ -380,6 +384,17 @@ class Model(nn.Module):
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _calibration_in(folder: Path) -> Calibration | None:
+    """The calibration in a bundle; None where it has none."""
+    try:
+        files = read_folder(folder, SCHEMA, lambda name: name == CALIBRATION)
+        return Calibration.parse(files.json(CALIBRATION), folder / CALIBRATION) if files else None
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}, or write a new one with `mmseq calibrate RUN`, RUN being the folder of its run"
+        ) from error
 
 
 def _tell_missing_plugin(folder: str | Path, error: Exception) -> None:

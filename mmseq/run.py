@@ -112,8 +112,8 @@ class Run:
         """Whether training has ended, which leaves the model as its last."""
         return found_at(self.bundle).is_dir()
 
-    def model(self) -> Model:
-        """The model that was trained, as of its best epoch."""
+    def model(self, *, with_calibration: bool = True) -> Model:
+        """The model that was trained, as of its best epoch; see `Model.load`."""
         from mmseq.model import Model
         from mmseq.plugin import load_plugin
 
@@ -124,7 +124,7 @@ class Run:
                 f"{self.path}: has no model yet: training did not end; "
                 f"go on with `{self.command('train --resume')}`"
             )
-        return Model.load(self.bundle)
+        return Model.load(self.bundle, with_calibration=with_calibration)
 
     def log(self, line: str) -> None:
         """Adds a line to log.txt."""
