@@ -22,7 +22,7 @@ from mmseq.inference.paths import Paths, nothing_known
 from mmseq.inference.predict import Predictions, json_row, strays, unknown_codes
 from mmseq.inference.quantiles import Grid, last_values, numeric_columns, quantile_rows
 from mmseq.memory import telling_shortage
-from mmseq.run import Run
+from mmseq.run import Run, model_of
 from mmseq.store.clock import moments
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 @torch.inference_mode()
 def generate(
-    model: Model | Run,
+    model: Model | Run | str | Path,
     samples: Any = None,
     *,
     n: int = 1,
@@ -52,7 +52,7 @@ def generate(
     """What may come after each sample, and what was strange in the inputs; see `Model.generate`."""
     choice = Choice(n, steps, horizon, temperature, top_k, seed)
     grid = Grid.of(quantiles, horizon, every)
-    model = model.model() if isinstance(model, Run) else model
+    model = model_of(model)
     names = [clock.modality for clock in clocks_of(model)]
     columns = numeric_columns(model, names) if grid else {}
     if grid and not columns:

@@ -36,7 +36,7 @@ from mmseq.inference.predict import (
 from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
 from mmseq.registry import did_you_mean
-from mmseq.run import Run
+from mmseq.run import Run, model_of
 from mmseq.sources.files import text
 from mmseq.state import State
 from mmseq.store.layout import index_file
@@ -86,7 +86,7 @@ def impute(
     Under torchrun or srun every process makes this call; the leader gets the table.
 
     Args:
-        model: with such a task, or its run, or that run's folder.
+        model: with such a task, or its run, or the folder of either.
         samples: tables by name, as `train` takes them in memory, or a folder as the source's root.
         task: which one, where there are several.
         keep_text: features that are text in the source, as all of a CSV file is, stay text, letter by letter;
@@ -96,8 +96,7 @@ def impute(
         ConfigError: there is no such task, or several; or a column has the name of a mark.
         MemoryShort: a batch does not fit into memory.
     """
-    if isinstance(model, Run | str | Path):
-        model = Run.of(model).model()
+    model = model_of(model)
     task = _task(model, task)
     name = cast(HidingConfig, model.experiment.tasks[task]).modality
     with together() as processes, tempfile.TemporaryDirectory(prefix="mmseq-") as folder:

@@ -32,7 +32,7 @@ from mmseq.errors import ConfigError
 from mmseq.heads.labels import join
 from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
-from mmseq.run import Run
+from mmseq.run import Run, model_of
 from mmseq.state import State
 from mmseq.store.clock import moments
 from mmseq.store.plan import plan_of
@@ -83,9 +83,11 @@ def unknown_notes(unknown: Mapping[str, int]) -> list[str]:
 
 
 def predict(
-    model: Model | Run, samples: Any, *, every_step: bool = False, calibrated: bool = False
+    model: Model | Run | str | Path, samples: Any, *, every_step: bool = False, calibrated: bool = False
 ) -> Predictions:
     """Predictions of a model, or of a run's, for raw samples that no store holds yet; see `Model.predict`.
+
+    Either may be named by its folder.
 
     Under torchrun or srun every process makes this call; the leader gets them all.
 
@@ -93,8 +95,7 @@ def predict(
         ConfigError: they are to be calibrated, and the model carries no calibration.
         CheckpointError: its calibration was fitted for other weights.
     """
-    if isinstance(model, Run):
-        model = model.model()
+    model = model_of(model)
     calibration = calibration_of(model) if calibrated else None
     with together() as processes, tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
         store = prepare_inputs(model, samples, Path(folder))

@@ -112,6 +112,8 @@ class Source(ABC):
         group: column (of the table `samples`, or of any table that has it) that must not straddle splits.
         missing: what stands for a missing value where a cell is text.
         samples: a table with one row a sample, where the source has one of its own accord.
+        place: its config's field that says where the data are; None: they come from Python.
+        place_is_folder: a file there is an error.
         open_world: a table or column that is nowhere to be seen may just have no value in these data.
         folder: that the paths in cells are relative to.
     """
@@ -121,6 +123,7 @@ class Source(ABC):
     missing: Sequence[str] = ("",)
     samples: str | None = None
     place: ClassVar[str | None] = None
+    place_is_folder: ClassVar[bool] = False
     open_world: bool = False
     folder: Path = Path()
 

@@ -11,6 +11,7 @@ import pyarrow
 from duckdb import DuckDBPyConnection
 from pydantic import Field
 
+from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
 from mmseq.sources import AbsentTable, Source, SourceConfig, Table, sources
 from mmseq.sources.arrow import arrow_table, split_records
@@ -37,6 +38,11 @@ class MemorySource(Source):
     """
 
     def __init__(self, tables: Mapping[str, Any] | Sequence[Any], *, id: str, group: str | None) -> None:
+        if not isinstance(tables, Mapping | Sequence) or isinstance(tables, str | bytes):
+            raise DataError(
+                "tables in memory: must be tables by name, as a dict, or a list of records; came "
+                f"{type(tables).__name__}; give {{name: table}}"
+            )
         named = tables if isinstance(tables, Mapping) else split_records(tables, id)
         self.tables = {name: arrow_table(name, rows) for name, rows in named.items()}
         self.id, self.group = id, group

@@ -156,9 +156,7 @@ def test_a_damaged_one_is_replaced(
     """Caught: the whole bundle was refused, also to `calibrate`, which alone could mend it."""
     run = mmseq.Run(shutil.copytree(calibrated.path, tmp_path / "run"))
     DAMAGES[name](run.bundle / CALIBRATION)
-    told = (
-        r"calibration\.json: .*, or write a new one with `mmseq calibrate RUN`, RUN being"
-    )
+    told = r"calibration\.json: .*, or write a new one with `mmseq calibrate RUN`, RUN being"
     for calls in (True, False):
         with pytest.raises(CheckpointError, match=told):
             predict(run, toy.parent / "data", calibrated=calls)
