@@ -114,6 +114,7 @@ class Source(ABC):
         samples: a table with one row a sample, where the source has one of its own accord.
         place: its config's field that says where the data are; None: they come from Python.
         place_is_folder: a file there is an error.
+        markers: where a user lists what stands for missing, to be told; None: nowhere.
         open_world: a table or column that is nowhere to be seen may just have no value in these data.
         folder: that the paths in cells are relative to.
     """
@@ -124,6 +125,7 @@ class Source(ABC):
     samples: str | None = None
     place: ClassVar[str | None] = None
     place_is_folder: ClassVar[bool] = False
+    markers: ClassVar[str | None] = None
     open_world: bool = False
     folder: Path = Path()
 

@@ -33,6 +33,7 @@ class TablesSource(Source):
 
     place = "root"
     place_is_folder = True
+    markers = "data.source.missing"
 
     def __init__(self, *, root: Path, id: str, group: str | None, missing: list[str]) -> None:
         self.root = self.folder = Path(root)

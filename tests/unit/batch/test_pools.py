@@ -145,7 +145,7 @@ def test_tasks_of_numbers_are_no_tasks_of_classes(tree: dict[str, Any]) -> None:
     """Caught: all that read a column but `regression` were offered, a `count` and a `quantile`, too."""
     more = {name: {**tree["tasks"]["size"], "kind": name} for name in ("count", "mixture")}
     more |= {"quantile": {**tree["tasks"]["size"], "kind": "quantile", "quantiles": [0.1, 0.5]}}
-    more |= {"rank": {**tree["tasks"]["kind"], "kind": "ordinal", "order": ["rare", "common"]}}
+    more |= {"rank": {**tree["tasks"]["kind"], "kind": "ordinal", "order": ["rare", "common", "never"]}}
     with pytest.raises(ConfigProblems, match="came 'count'; there are: kind, rank"):
         pools({**tree, "tasks": tree["tasks"] | more}, balance="count")
 
