@@ -173,9 +173,10 @@ def predict_stored(
             told = {"id": np.array(batch.ids, object)[timeline.sample[at].cpu().numpy()]}
             told["time"] = timeline.time[at].cpu().numpy()
             rows.append(told | decode(model, parameters, calibration))
-    parts = processes.gather((rows, unknown))
-    rows = [row for theirs, _ in parts for row in theirs]
-    return Predictions(_table(rows, store, samples), sum((u for _, u in parts), Counter[str]()))
+    with telling_shortage(lambda: ("predict: the table", None), FREE_SOME):
+        parts = processes.gather((rows, unknown))
+        rows = [row for theirs, _ in parts for row in theirs]
+        return Predictions(_table(rows, store, samples), sum((u for _, u in parts), Counter[str]()))
 
 
 def reading(
