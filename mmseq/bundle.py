@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,8 +173,13 @@ def names_in(parent: Path) -> set[str]:
     return {path.name.removeprefix(OLD) for path in parent.iterdir()} if parent.is_dir() else set()
 
 
-def read_folder(folder: Path, schema: str) -> Files:
-    """All files of a folder that `write_folder` wrote.
+def read_folder(folder: Path, schema: str, wanted: Callable[[str], bool] = lambda name: True) -> Files:
+    """The files of a folder that `write_folder` wrote.
+
+    Args:
+        folder: the folder.
+        schema: its kind.
+        wanted: which names to read; of others nothing is asked, not even that they are there.
 
     Raises:
         CheckpointError: a file is missing, altered or unknown, or the folder is of another kind.
@@ -182,10 +187,12 @@ def read_folder(folder: Path, schema: str) -> Files:
     folder = found_at(folder)
     manifest = _read_manifest(folder, schema)
     for name in sorted(path.name for path in folder.iterdir()):
-        if name not in manifest and name != MANIFEST:
+        if name not in manifest and name != MANIFEST and wanted(name):
             raise CheckpointError(f"{folder / name}: the manifest does not list it; move it elsewhere")
     files = Files(folder, schema)
     for name, expected in manifest.items():
+        if not wanted(name):
+            continue
         files[name] = content = _read(folder / name, expected["bytes"])
         if _entry(content) != expected:
             raise CheckpointError(

@@ -107,4 +107,9 @@ def _moved(config: SourceConfig, path: Path) -> SourceConfig:
         )
     if not path.exists():
         raise DataError(f"--input {path}: no such file or folder")
+    if sources.component_class(config.kind).place_is_folder and not path.is_dir():
+        raise DataError(
+            f"--input {path}: must be the folder that holds the tables, as data.source.{place} is; a file "
+            f"came; name its folder, {path.parent}"
+        )
     return config.model_copy(update={place: path.resolve()})

@@ -93,14 +93,18 @@ class Model(nn.Module):
         return digest_of(self)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Model:
+    def load(cls, folder: str | Path, *, with_calibration: bool = True) -> Model:
         """Reads a bundle back, in evaluation mode.
+
+        Args:
+            folder: of the bundle.
+            with_calibration: with the calibration that it holds, which has to be whole.
 
         Raises:
             CheckpointError: a file is missing, altered or of another version.
             PluginError: it needs a component that is not installed or loaded.
         """
-        return load_model(cls, Path(folder))
+        return load_model(cls, Path(folder), with_calibration=with_calibration)
 
     def predict(self, samples: Any, *, every_step: bool = False, calibrated: bool = False) -> Any:
         """Predictions for raw samples, as a pyarrow Table: one row a sample, or one a step.

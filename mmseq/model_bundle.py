@@ -42,9 +42,9 @@ def digest_of(model: Model) -> str:
     return digest.hexdigest()
 
 
-def load_model(model_class: type[Model], folder: Path) -> Model:
+def load_model(model_class: type[Model], folder: Path, *, with_calibration: bool) -> Model:
     """See `Model.load`."""
-    files = read_folder(folder, SCHEMA)
+    files = read_folder(folder, SCHEMA, lambda name: name != CALIBRATION)
     config, told, weights = files.json("config.json"), files.json("facts.json"), files.tensors(WEIGHTS)
     try:
         experiment = Experiment.model_validate(config)
@@ -54,8 +54,8 @@ def load_model(model_class: type[Model], folder: Path) -> Model:
         model.to(next(iter(weights.values())).dtype)
         model.load_state_dict(weights)
         model.eval().try_out()
-        if CALIBRATION in files:
-            model.calibration = Calibration.parse(files.json(CALIBRATION), folder / CALIBRATION)
+        if with_calibration:
+            model.calibration = _calibration_in(folder)
     except MmseqError:
         raise
     except Exception as error:  # whatever they make a component raise, they do not fit it
@@ -65,6 +65,17 @@ def load_model(model_class: type[Model], folder: Path) -> Model:
             f"installed; {_first_line(error)}; load it with the versions that wrote it"
         ) from error
     return model
+
+
+def _calibration_in(folder: Path) -> Calibration | None:
+    """The calibration in a bundle; None where it has none."""
+    try:
+        files = read_folder(folder, SCHEMA, lambda name: name == CALIBRATION)
+        return Calibration.parse(files.json(CALIBRATION), folder / CALIBRATION) if files else None
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}, or write a new one with `mmseq calibrate RUN`, RUN being the folder of its run"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

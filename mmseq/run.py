@@ -37,6 +37,8 @@ class Run:
     """
 
     def __init__(self, path: str | Path, plugins: Iterable[str | Path] = ()) -> None:
+        if not isinstance(path, str | Path):
+            raise ConfigError(f"run: must be a run, or the path of its folder; came {type(path).__name__}")
         self.path, self.plugins = Path(path), list(plugins)
         if not (self.path / "config.resolved.yaml").is_file():
             raise ConfigError(
@@ -45,7 +47,7 @@ class Run:
 
     @classmethod
     def of(cls, run: Run | str | Path) -> Run:
-        """A run, or its folder."""
+        """A run, or its folder. Raises ConfigError for anything else."""
         return run if isinstance(run, Run) else cls(run)
 
     @classmethod
@@ -112,8 +114,8 @@ class Run:
         """Whether training has ended, which leaves the model as its last."""
         return found_at(self.bundle).is_dir()
 
-    def model(self) -> Model:
-        """The model that was trained, as of its best epoch."""
+    def model(self, *, with_calibration: bool = True) -> Model:
+        """The model that was trained, as of its best epoch; see `Model.load`."""
         from mmseq.model import Model
         from mmseq.plugin import load_plugin
 
@@ -124,7 +126,7 @@ class Run:
                 f"{self.path}: has no model yet: training did not end; "
                 f"go on with `{self.command('train --resume')}`"
             )
-        return Model.load(self.bundle)
+        return Model.load(self.bundle, with_calibration=with_calibration)
 
     def log(self, line: str) -> None:
         """Adds a line to log.txt."""
@@ -176,6 +178,26 @@ class Run:
         path = self.path / "predictions" / f"{split}.parquet"
         pq.write_table(table, path)
         return path
+
+
+def model_of(model: Model | Run | str | Path, plugins: Sequence[str | Path] = ()) -> Model:
+    """A model, or that of a run, or of a folder, which is a run's or a model's own.
+
+    Args:
+        model: any of these.
+        plugins: single-file plugins that a run in a folder needs.
+
+    Raises:
+        ConfigError: it is none of them, or the run has no model yet.
+        CheckpointError: the model cannot be read.
+    """
+    from mmseq.model import Model
+
+    if isinstance(model, str | Path) and (found_at(Path(model)) / "facts.json").is_file():
+        return Model.load(model)
+    if isinstance(model, Model):
+        return model
+    return (model if isinstance(model, Run) else Run(model, plugins)).model()
 
 
 def _without_nan(value: Any) -> Any:

@@ -15,6 +15,7 @@ from mmseq.batch import Target
 from mmseq.calibration.affine import METHODS
 from mmseq.calibration.conformal import least_units, threshold
 from mmseq.errors import ConfigError
+from mmseq.given import check_number
 
 N_FOLDS = 5
 UNITS = ("sample", "group")
@@ -38,6 +39,7 @@ class Choice:
     unit: str = "sample"
 
     def __post_init__(self) -> None:
+        check_number("calibrate: coverage", self.coverage)
         if not 0 < self.coverage < 1:
             raise ConfigError(f"calibrate: coverage must be above 0 and below 1; {self.coverage:g} came")
         for name, value, known in (("method", self.method, METHODS), ("by", self.unit, UNITS)):

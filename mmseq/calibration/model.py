@@ -76,8 +76,8 @@ class Calibration(Spec):
         except ValidationError as error:
             problem = " ".join(str(error).splitlines()[1:3])[:200]
             raise CheckpointError(
-                f"{where}: must be a calibration; {problem}; it was altered or is of another version: "
-                "copy it again, or calibrate again"
+                f"{where}: must be a calibration; {problem}; it was altered or is of another version: copy "
+                "it again"
             ) from error
 
     def dump(self) -> bytes:

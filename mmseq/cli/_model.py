@@ -12,13 +12,9 @@ if TYPE_CHECKING:
 
 def open_model(path: Path, plugins: Sequence[Path]) -> Model:
     """The model of a run's folder, or of a model's own; its plugins are loaded first."""
-    from mmseq.bundle import found_at
-    from mmseq.model import Model
     from mmseq.plugin import load_plugin
-    from mmseq.run import Run
+    from mmseq.run import model_of
 
     for plugin in plugins:
         load_plugin(plugin)
-    if (found_at(path) / "facts.json").is_file():
-        return Model.load(path)
-    return Run(path, plugins=plugins).model()
+    return model_of(path, plugins)

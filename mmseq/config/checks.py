@@ -11,7 +11,7 @@ from mmseq.config.deep import fields_named
 from mmseq.config.places import Loc
 from mmseq.cores.nested import is_causal
 from mmseq.encoders import encoders
-from mmseq.heads import HidingConfig, TargetConfig, heads
+from mmseq.heads import HeadConfig, HidingConfig, TargetConfig, heads
 from mmseq.heads.config import Horizon
 from mmseq.modalities import modalities
 from mmseq.registry import did_you_mean
@@ -94,16 +94,18 @@ def _balancer(experiment: Experiment) -> Iterator[Contradiction]:
 def _drawing(experiment: Experiment) -> Iterator[Contradiction]:
     """Classes are drawn by a label of the whole sample."""
     balance = experiment.training.batch.balance
-    known = [
-        name
-        for name, config in experiment.tasks.items()
-        if getattr(config, "column", None) and not config.by_step and config.kind != "regression"
-    ]
+    known = [name for name, config in experiment.tasks.items() if not config.by_step and _has_classes(config)]
     if balance is not None and balance not in known:
         yield (
             ("training", "batch", "balance"),
-            _names("a classification task of whole samples", balance, known),
+            _names("a task whose labels are classes, one a sample", balance, known),
         )
+
+
+def _has_classes(config: HeadConfig) -> bool:
+    """Whether a table says the class of each label, rather than numbers."""
+    reading = None if config.told_by is not None else heads.component_class(config.kind).reading(config)
+    return reading is not None and len(reading.codes) == 1 and not reading.numbers
 
 
 def _pretraining(experiment: Experiment) -> Iterator[Contradiction]:

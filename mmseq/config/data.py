@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, SerializeAsAny, model_validator
 
-from mmseq.config.duration import DURATION
+from mmseq.config.duration import Duration
 from mmseq.config.paths import YamlPath
 from mmseq.config.section import Section
 from mmseq.config.splits import SPLITS
@@ -83,16 +82,7 @@ class TimelineConfig(Section):
     unit: Literal["seconds", "minutes", "hours", "days"] = Field(
         "seconds", description="unit of numeric times, and of all times inside the model"
     )
-    resolution: str | None = Field(
-        None,
-        pattern=DURATION,
-        description="bin width, such as 30min, 1h: a bin is stamped at its end",
+    resolution: Duration | None = Field(
+        None, description="bin width, such as 30min, 1h: a bin is stamped at its end"
     )
     anchor: str | None = Field(None, description="modality whose clock alone makes steps")
-
-    @field_validator("resolution")
-    @classmethod
-    def _wide(cls, resolution: str | None) -> str | None:
-        if resolution is not None and not re.search("[1-9]", resolution):
-            raise ValueError(f"needs a bin wider than nothing; {resolution!r} came; widen it")
-        return resolution

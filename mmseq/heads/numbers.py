@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmseq.heads.labels import Labels
+from mmseq.limits import LARGEST_NUMBER, LARGEST_RULE
 
 LossName = Literal["squared", "absolute", "huber", "gaussian"]
 Transform = Literal["log1p"]
@@ -44,9 +45,12 @@ def pointwise_loss(name: LossName, difference: Float[Tensor, "..."]) -> Float[Te
 
 
 def check_numbers(labels: Labels, transform: Transform | None) -> None:
-    """Raises DataError for what cannot be learned: infinities, and log1p of a number ≤ −1."""
+    """Raises DataError for what cannot be learned: what is too large, and log1p of a number ≤ −1."""
     wrong = np.isinf(labels.values)
     problem = "labels must be finite, or missing"
+    if not wrong.any():
+        wrong = np.abs(labels.values) > LARGEST_NUMBER
+        problem = f"labels {LARGEST_RULE}"
     if transform == "log1p" and not wrong.any():
         wrong = labels.values <= -1
         problem = "transform log1p needs labels above -1"

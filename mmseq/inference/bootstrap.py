@@ -16,6 +16,7 @@ from mmseq.errors import ConfigError
 from mmseq.heads import Head
 from mmseq.inference.evaluate import answers_of, split_of
 from mmseq.inference.evaluator import values_of
+from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.ragged import ranges, starts_of
 from mmseq.random import hash_key
 from mmseq.run import Run
@@ -79,6 +80,7 @@ def collect(
 
     Raises:
         ConfigError: the split has no sample, or the data have no groups to sort by.
+        MemoryShort: the answers do not fit into memory.
     """
     model, store, samples = split_of(run, split, data, model)
     names = _unit_of(store, by)
@@ -93,8 +95,9 @@ def collect(
             parts[task].append((parameters[task], replace(target, candidates=None), here[sample]))
 
     answers_of(model, store, samples, keep)
-    heads = {task: head.cpu() for task, head in model.heads.items()}
-    return Collected(units, {task: _joined(heads[task], own, len(units)) for task, own in parts.items()})
+    with telling_shortage(lambda: ("evaluate: all answers", None), FREE_SOME):
+        heads = {task: head.cpu() for task, head in model.heads.items()}
+        return Collected(units, {task: _joined(heads[task], own, len(units)) for task, own in parts.items()})
 
 
 def _unit_of(store: Store, by: str | None) -> Shaped[np.ndarray, "sample"]:

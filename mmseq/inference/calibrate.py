@@ -55,7 +55,9 @@ def calibrate(
     one_process("calibrate")
     run, choice = Run.of(run), Choice(coverage, method, by)
     _check(split, report)
-    model = run.model()  # once: what answers is what the calibration is for, whatever the folder has later
+    # Once: what answers is what the calibration is for, whatever the folder has later. The old one may be
+    # damaged: it is replaced.
+    model = run.model(with_calibration=False)
     digest = model.digest()
     known = collect(run, split, data, by, model)
     other = known if report is None else collect(run, report, data, by, model)
@@ -118,5 +120,5 @@ def _rows(task: str, fitted: Fitted, measures: list[Measures], evidence: Evidenc
 
 def _keep(run: Run, calibration: Calibration) -> None:
     """Puts it into the bundle, whose other files stay as they are, to the byte."""
-    files = read_folder(run.bundle, SCHEMA)
+    files = read_folder(run.bundle, SCHEMA, lambda name: name != CALIBRATION)
     write_folder(run.bundle, {**files, CALIBRATION: calibration.dump()}, SCHEMA)

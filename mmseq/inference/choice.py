@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmseq.errors import ConfigError
+from mmseq.given import check_number
 from mmseq.heads.next_step import NextEventConfig, NextStepHead
 
 if TYPE_CHECKING:
@@ -41,8 +42,14 @@ class Choice:
             raise ConfigError("generate: something must say when to stop; neither came; set steps or horizon")
         for name, least in (("n", 1), ("steps", 1), ("top_k", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"generate: {name} must be at least {least}; {value} came")
+            if value is not None:
+                check_number(f"generate: {name}", value, whole=True)
+                if value < least:
+                    raise ConfigError(f"generate: {name} must be at least {least}; {value} came")
+        check_number("generate: seed", self.seed, whole=True)
+        check_number("generate: temperature", self.temperature)
+        if self.horizon is not None:
+            check_number("generate: horizon, in the timeline's unit,", self.horizon)
         if self.horizon is not None and not 0 < self.horizon < math.inf:
             raise ConfigError(f"generate: horizon must be a time above 0; {self.horizon:g} came")
         if not 0 <= self.temperature < math.inf:

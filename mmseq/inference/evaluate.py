@@ -72,7 +72,8 @@ def split_of(
     splits = listed_samples(run.splits, store)
     if split not in splits:
         raise ConfigError(
-            f"{run.path}: a split is one of {', '.join(splits)}; {split!r} came{did_you_mean(split, splits)}"
+            f"{run.path}: a split is one of {', '.join(splits)}; {split!r} came"
+            f"{did_you_mean(str(split), splits)}"
         )
     samples = splits[split]
     if not len(samples):

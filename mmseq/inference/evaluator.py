@@ -15,6 +15,7 @@ from torchmetrics import Metric
 
 from mmseq.batch import Target
 from mmseq.heads import Head
+from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes
 
 
@@ -102,7 +103,15 @@ class Evaluator:
             self.tasks[name].update(parameters[name], target)
 
     def compute(self) -> dict[str, dict[str, Any]]:
-        """By task: `metrics` and the same of the `baseline`, the number of `labels`, the mean `loss`."""
+        """By task: `metrics` and the same of the `baseline`, the number of `labels`, the mean `loss`.
+
+        Raises:
+            MemoryShort: what an exact ranking keeps of all labels does not fit into memory.
+        """
+        with telling_shortage(lambda: ("metrics", None), FREE_SOME):
+            return self._compute()
+
+    def _compute(self) -> dict[str, dict[str, Any]]:
         # Not torchmetrics' own way, in which all wait for ever for a process that scored nothing.
         mine = [[dict(metric.metric_state) for metric in task.scores()] for task in self.tasks.values()]
         for others in self.processes.gather(mine)[1:]:

@@ -19,10 +19,10 @@ from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
 from mmseq.inference.choice import Choice, clocks_of
 from mmseq.inference.paths import Paths, nothing_known
-from mmseq.inference.predict import Predictions, json_row, strays
+from mmseq.inference.predict import Predictions, json_row, strays, unknown_codes
 from mmseq.inference.quantiles import Grid, last_values, numeric_columns, quantile_rows
 from mmseq.memory import telling_shortage
-from mmseq.run import Run
+from mmseq.run import Run, model_of
 from mmseq.store.clock import moments
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 @torch.inference_mode()
 def generate(
-    model: Model | Run,
+    model: Model | Run | str | Path,
     samples: Any = None,
     *,
     n: int = 1,
@@ -52,7 +52,7 @@ def generate(
     """What may come after each sample, and what was strange in the inputs; see `Model.generate`."""
     choice = Choice(n, steps, horizon, temperature, top_k, seed)
     grid = Grid.of(quantiles, horizon, every)
-    model = model.model() if isinstance(model, Run) else model
+    model = model_of(model)
     names = [clock.modality for clock in clocks_of(model)]
     columns = numeric_columns(model, names) if grid else {}
     if grid and not columns:
@@ -70,7 +70,7 @@ def generate(
         by_id, unknown = _of_store(model, store, choice, columns, grid)
         rows = [row for id in store.ids.tolist() for row in by_id[id]]
         table = _in_time(_table(rows, keys), store)
-        return Predictions(table, unknown, strays(store))
+        return Predictions(table, unknown + Counter(unknown_codes(model, store)), strays(store))
 
 
 def _of_store(

@@ -25,11 +25,18 @@ from mmseq.data import inputs_of
 from mmseq.errors import ConfigError
 from mmseq.heads import HidingConfig
 from mmseq.heads.imputation import ImputationHead
-from mmseq.inference.predict import strays, unknown_notes, with_iso_times, write_table, write_whole
+from mmseq.inference.predict import (
+    strays,
+    unknown_codes,
+    unknown_notes,
+    with_iso_times,
+    write_table,
+    write_whole,
+)
 from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
 from mmseq.registry import did_you_mean
-from mmseq.run import Run
+from mmseq.run import Run, model_of
 from mmseq.sources.files import text
 from mmseq.state import State
 from mmseq.store.layout import index_file
@@ -46,6 +53,7 @@ LEFT = {
     "of absent samples": "of ids that no sample has",
     "after until": "after `data.until`",
     "after the last anchor": "after the last step of `timeline.anchor`",
+    "of unknown codes": "of codes that training never had",
 }
 """Why the store leaves out rows, and how a user is told."""
 
@@ -72,12 +80,13 @@ def impute(
     """Fills the missing cells of a numeric modality's table by a task of kind `imputation`.
 
     Cells that are there stay as they are, rows in their order; of a pivoted table, the wide one is given, a
-    row for each sample and time at which it has a value.
+    row for each sample and time at which it has a value. Codes that training never had follow the features,
+    each in a column, as they are.
 
     Under torchrun or srun every process makes this call; the leader gets the table.
 
     Args:
-        model: with such a task, or its run, or that run's folder.
+        model: with such a task, or its run, or the folder of either.
         samples: tables by name, as `train` takes them in memory, or a folder as the source's root.
         task: which one, where there are several.
         keep_text: features that are text in the source, as all of a CSV file is, stay text, letter by letter;
@@ -87,8 +96,7 @@ def impute(
         ConfigError: there is no such task, or several; or a column has the name of a mark.
         MemoryShort: a batch does not fit into memory.
     """
-    if isinstance(model, Run | str | Path):
-        model = Run.of(model).model()
+    model = model_of(model)
     task = _task(model, task)
     name = cast(HidingConfig, model.experiment.tasks[task]).modality
     with together() as processes, tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
@@ -97,10 +105,13 @@ def impute(
         predicted, unknown = _predicted(model, store, task, name, processes)
         if not processes.leads:
             return Imputed(pa.table({}))
-        found = original(store, source, name, plan.modalities[name])
+        codes = unknown_codes(model, store, [name])
+        others = [code.removeprefix(f"{name}.") for code in codes]
+        found = original(store, source, name, plan.modalities[name], others)
         spec = model.facts.modalities[name]
         imputed = _filled(found, predicted, spec.columns, np.array(spec.missing) < 1, keep_text)
-        imputed.notes += _left(found, store.entry(name).report) + unknown_notes(unknown)
+        report = store.entry(name).report | {"of unknown codes": found.n_bare}
+        imputed.notes += _left(found, report) + unknown_notes(unknown | codes)
         imputed.notes += [
             f"{n} rows of {where} are of ids that no sample has" for where, n in strays(store).items()
         ]

@@ -7,7 +7,7 @@ import math
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -32,9 +32,10 @@ from mmseq.errors import ConfigError
 from mmseq.heads.labels import join
 from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
-from mmseq.run import Run
+from mmseq.run import Run, model_of
 from mmseq.state import State
 from mmseq.store.clock import moments
+from mmseq.store.plan import plan_of
 
 if TYPE_CHECKING:
     from mmseq.model import Model
@@ -48,7 +49,8 @@ class Predictions:
     Attributes:
         table: `id`, `time` of the step that the prediction is made at, as the source has it (a number,
             or a timestamp in UTC), and each task's columns.
-        unknown: by `modality.column`, codes that the training split never had, with their number.
+        unknown: by `modality.column`, codes that the training split never had, with their number; of a
+            pivoted table by `modality.code`.
         strays: by modality, rows of ids that no sample has.
         uncalibrated: what a calibration leaves out, and why.
     """
@@ -81,9 +83,11 @@ def unknown_notes(unknown: Mapping[str, int]) -> list[str]:
 
 
 def predict(
-    model: Model | Run, samples: Any, *, every_step: bool = False, calibrated: bool = False
+    model: Model | Run | str | Path, samples: Any, *, every_step: bool = False, calibrated: bool = False
 ) -> Predictions:
     """Predictions of a model, or of a run's, for raw samples that no store holds yet; see `Model.predict`.
+
+    Either may be named by its folder.
 
     Under torchrun or srun every process makes this call; the leader gets them all.
 
@@ -91,8 +95,7 @@ def predict(
         ConfigError: they are to be calibrated, and the model carries no calibration.
         CheckpointError: its calibration was fitted for other weights.
     """
-    if isinstance(model, Run):
-        model = model.model()
+    model = model_of(model)
     calibration = calibration_of(model) if calibrated else None
     with together() as processes, tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
         store = prepare_inputs(model, samples, Path(folder))
@@ -100,10 +103,26 @@ def predict(
         predictions = predict_stored(
             model, store, everyone, every_step=every_step, calibration=calibration, processes=processes
         )
+        predictions.unknown.update(unknown_codes(model, store))
         predictions.strays = strays(store)
         if calibration is not None:
             predictions.uncalibrated = _uncalibrated(model, calibration, every_step)
         return predictions
+
+
+def unknown_codes(model: Model, store: Store, modalities: Collection[str] | None = None) -> dict[str, int]:
+    """By `modality.code`, values of pivoted tables whose code training never had.
+
+    Of a modality with `columns`, which are all that is to be read, none is unknown.
+
+    Args:
+        model: that reads the store.
+        store: of inputs.
+        modalities: which ones; None: all.
+    """
+    readings = plan_of(model.experiment).modalities
+    names = [name for name in modalities or readings if not readings[name].numbers]
+    return {f"{name}.{code}": n for name in names for code, n in store.entry(name).unread.items()}
 
 
 def strays(store: Store) -> dict[str, int]:
@@ -154,9 +173,10 @@ def predict_stored(
             told = {"id": np.array(batch.ids, object)[timeline.sample[at].cpu().numpy()]}
             told["time"] = timeline.time[at].cpu().numpy()
             rows.append(told | decode(model, parameters, calibration))
-    parts = processes.gather((rows, unknown))
-    rows = [row for theirs, _ in parts for row in theirs]
-    return Predictions(_table(rows, store, samples), sum((u for _, u in parts), Counter[str]()))
+    with telling_shortage(lambda: ("predict: the table", None), FREE_SOME):
+        parts = processes.gather((rows, unknown))
+        rows = [row for theirs, _ in parts for row in theirs]
+        return Predictions(_table(rows, store, samples), sum((u for _, u in parts), Counter[str]()))
 
 
 def reading(
@@ -268,7 +288,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
     with path.open("w") as stream:
-        stream.writelines(json_row(row) + "\n" for row in table.to_pylist())
+        stream.writelines(json_row(row) + "\n" for row in with_iso_times(table).to_pylist())
 
 
 def json_row(row: Mapping[str, Any]) -> str:
@@ -283,13 +303,23 @@ def _strict(value: Any) -> Any:
 
 
 def with_iso_times(table: pa.Table) -> pa.Table:
-    """Timestamps as text: `2024-02-28T10:00:00Z`, with microseconds where there are any."""
+    """Timestamps as text: `2024-02-28T10:00:00Z`, with a fraction where there is any.
+
+    Of another zone with its offset, `+01:00`, and of none without.
+    """
     for i, column in enumerate(table.schema):
         if pa.types.is_timestamp(column.type):
-            clock = table.column(i).cast(pa.timestamp("us"))  # whose clock is UTC
-            words = pc.strftime(clock, "%Y-%m-%dT%H:%M:%SZ")
-            table = table.set_column(i, column.name, pc.replace_substring(words, ".000000Z", "Z"))
+            zone = "%z" if column.type.tz else ""
+            words = pc.strftime(table.column(i), f"%Y-%m-%dT%H:%M:%S{zone}")
+            for pattern, word in _OF_STRFTIME:
+                words = pc.replace_substring_regex(words, pattern, word)
+            table = table.set_column(i, column.name, words)
     return table
 
 
+_OF_STRFTIME = (
+    (r"\.0+([+-]\d{4})?$", r"\1"),  # no fraction
+    (r"([+-]\d\d)(\d\d)$", r"\1:\2"),
+    (r"\+00:00$", "Z"),
+)
 _WRITERS = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": pyarrow.parquet.write_table}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mmseq.batch import Batch, NumericEvents
 from mmseq.errors import ConfigError
+from mmseq.given import check_number
 from mmseq.store.timeline import TOLERANCE
 
 if TYPE_CHECKING:
@@ -50,12 +51,18 @@ class Grid:
             if every is not None:
                 raise ConfigError("generate: every says how far apart quantiles are; set quantiles, too")
             return None
+        if not isinstance(quantiles, Iterable) or isinstance(quantiles, str):
+            raise ConfigError(f"generate: quantiles must be a list of numbers; {quantiles!r} came")
+        quantiles = list(quantiles)
+        for q in quantiles:
+            check_number("generate: quantiles: each", q)
         if not quantiles or any(not 0 <= q <= 1 for q in quantiles):
             came = ", ".join(map(str, quantiles)) or "none"
             raise ConfigError(f"generate: quantiles must be numbers from 0 to 1; {came} came")
         if horizon is None:
             raise ConfigError("generate: quantiles need the time up to which they are told; set horizon")
         every = horizon / _POINTS if every is None else every
+        check_number("generate: every", every)
         if not 0 < every <= horizon:
             raise ConfigError(
                 f"generate: every must be a time above 0 and up to the horizon, {horizon:g}; {every:g} came"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmseq.errors import DataError
+from mmseq.limits import LARGEST_NUMBER, LARGEST_RULE
 from mmseq.words import word_of
 
 
@@ -21,6 +22,8 @@ def number_cell(cell: Any) -> float:
             number = float(cell)
         except OverflowError:  # a whole number beyond all floats
             number = math.inf
+        if math.isfinite(number) and abs(number) > LARGEST_NUMBER:
+            raise DataError(f"{str(cell)[:60]!r}: a value {LARGEST_RULE}")
         if not math.isinf(number):
             return number
     raise DataError(f"{str(cell)[:60]!r}: a value must be a finite number, or None where it is missing")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import pyarrow
 from duckdb import DuckDBPyConnection
 
 from mmseq.errors import DataError
@@ -86,6 +87,8 @@ class Table:
         broken: looks for the first row that breaks the format of the file, to tell a user whose table
             cannot be read: `row 17: …`; None where it finds none.
         is_json: columns are text out of JSON, where a list or an object may stand, as its text.
+        moments: gives those of its columns that hold dates with times, as they are kept: DuckDB tells them in
+            UTC, and to the microsecond; None where there are none.
     """
 
     sql: str
@@ -94,6 +97,7 @@ class Table:
     located: str
     broken: Callable[[], str | None] | None = None
     is_json: bool = False
+    moments: Callable[[], pyarrow.Table] | None = None
 
 
 class AbsentTable(DataError):
@@ -108,6 +112,9 @@ class Source(ABC):
         group: column (of the table `samples`, or of any table that has it) that must not straddle splits.
         missing: what stands for a missing value where a cell is text.
         samples: a table with one row a sample, where the source has one of its own accord.
+        place: its config's field that says where the data are; None: they come from Python.
+        place_is_folder: a file there is an error.
+        markers: where a user lists what stands for missing, to be told; None: nowhere.
         open_world: a table or column that is nowhere to be seen may just have no value in these data.
         folder: that the paths in cells are relative to.
     """
@@ -117,6 +124,8 @@ class Source(ABC):
     missing: Sequence[str] = ("",)
     samples: str | None = None
     place: ClassVar[str | None] = None
+    place_is_folder: ClassVar[bool] = False
+    markers: ClassVar[str | None] = None
     open_world: bool = False
     folder: Path = Path()
 

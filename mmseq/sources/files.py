@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 from duckdb import DuckDBPyConnection, InvalidInputException
 
 from mmseq.errors import DataError
@@ -72,7 +74,17 @@ def _header(path: Path) -> tuple[tuple[str, ...], str]:
 def _open_parquet(connection: DuckDBPyConnection, path: Path) -> Table:
     sql = f"SELECT * FROM read_parquet({text(path)})"
     _check_names(connection, path)
-    return Table(sql, str(path), columns_of(connection, sql), located(sql, first=1))
+    columns, rows = columns_of(connection, sql), located(sql, first=1)
+    return Table(sql, str(path), columns, rows, moments=partial(_parquet_moments, path))
+
+
+def _parquet_moments(path: Path) -> pyarrow.Table:
+    return pyarrow.parquet.read_table(path, columns=moments_in(pyarrow.parquet.read_schema(path)))
+
+
+def moments_in(schema: pyarrow.Schema) -> list[str]:
+    """Names of the columns that hold dates with times."""
+    return [field.name for field in schema if pyarrow.types.is_timestamp(field.type)]
 
 
 def _check_names(connection: DuckDBPyConnection, path: Path) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import pyarrow
 from duckdb import DuckDBPyConnection
 from pydantic import Field
 
+from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
 from mmseq.sources import AbsentTable, Source, SourceConfig, Table, sources
 from mmseq.sources.arrow import arrow_table, split_records
-from mmseq.sources.files import located
+from mmseq.sources.files import located, moments_in
 from mmseq.sources.padded import padded
 
 __all__ = ["MemoryConfig", "MemorySource", "padded"]
@@ -36,6 +38,11 @@ class MemorySource(Source):
     """
 
     def __init__(self, tables: Mapping[str, Any] | Sequence[Any], *, id: str, group: str | None) -> None:
+        if not isinstance(tables, Mapping | Sequence) or isinstance(tables, str | bytes):
+            raise DataError(
+                "tables in memory: must be tables by name, as a dict, or a list of records; came "
+                f"{type(tables).__name__}; give {{name: table}}"
+            )
         named = tables if isinstance(tables, Mapping) else split_records(tables, id)
         self.tables = {name: arrow_table(name, rows) for name, rows in named.items()}
         self.id, self.group = id, group
@@ -53,7 +60,8 @@ class MemorySource(Source):
         rows, view = self.tables[name], f"given_{list(self.tables).index(name)}"  # SQL ignores case
         connection.register(view, rows)
         sql = f"SELECT * FROM {view}"
-        return Table(sql, f"table {name!r}", tuple(rows.column_names), located(sql, first=1))
+        moments = partial(rows.select, moments_in(rows.schema))
+        return Table(sql, f"table {name!r}", tuple(rows.column_names), located(sql, first=1), moments=moments)
 
     def fingerprint(self, names: list[str]) -> str:
         digest = hashlib.sha256()

@@ -32,6 +32,8 @@ class TablesSource(Source):
     """CSV, Parquet and JSONL files, the text ones plain or gzipped."""
 
     place = "root"
+    place_is_folder = True
+    markers = "data.source.missing"
 
     def __init__(self, *, root: Path, id: str, group: str | None, missing: list[str]) -> None:
         self.root = self.folder = Path(root)

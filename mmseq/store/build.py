@@ -35,6 +35,7 @@ from mmseq.store.samples import Samples, collect_samples
 from mmseq.store.stream import write_rows
 from mmseq.store.timeline import bin_width
 from mmseq.store.unfold import unfold
+from mmseq.store.unread import unread_codes
 
 Counts = dict[str, Int64[np.ndarray, "sample"]]
 
@@ -82,12 +83,15 @@ def build(
     timelines = Timelines()
     for i, (first, stop) in enumerate(shards):
         merger.write(shard_folder(root, i), {name: n[first:stop] for name, n in counts.items()}, timelines)
-    _finish(root, plan, samples, contents, counts, shards, timelines, bounds, clock, fingerprint)
+    read_by_model = modalities if plan.known else {}
+    unread = {name: unread_codes(connection, c, bounds.windows[name]) for name, c in read_by_model.items()}
+    _finish(root, plan, samples, contents, counts, shards, timelines, bounds, unread, clock, fingerprint)
 
 
 def _finish(
     root: Path, plan: Plan, samples: Samples, contents: Mapping[str, Content], counts: Counts, shards: Ranges,
-    timelines: Timelines, bounds: Bounds, clock: Clock, fingerprint: str,
+    timelines: Timelines, bounds: Bounds, unread: Mapping[str, dict[str, int]], clock: Clock,
+    fingerprint: str,
 ) -> None:  # fmt: skip
     """Writes what stands beside the shards, and the manifest last."""
     empty = np.zeros(0, np.int64)
@@ -109,6 +113,7 @@ def _finish(
             n_rows=int(counts[name].sum()),
             shared_steps=name in timelines.shared,
             report=bounds.report[name],
+            unread=unread.get(name, {}),
             payload=payload_entry(content.reading.payload),
         )
         for name, content in contents.items()

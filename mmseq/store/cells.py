@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mmseq.limits import LARGEST_NUMBER, LARGEST_RULE
 from mmseq.sources.files import text
 
 Kind = Literal["id", "number", "code", "payload", "clock", "moment", "last clock", "last moment"]
@@ -65,7 +66,8 @@ class Cell:
             case "last moment":
                 return f"CASE WHEN {self._is_missing()} THEN NULL ELSE coalesce({moment}, {bad}) END"
         missing = f"CASE WHEN {self._is_missing()} THEN {NAN} ELSE {bad} END"
-        return f"CASE WHEN isfinite({number}) AND NOT {self._is_marker()} THEN {number} ELSE {missing} END"
+        is_good = f"isfinite({number})" if self.kind == "last clock" else f"NOT {self._is_large()}"
+        return f"CASE WHEN {is_good} AND NOT {self._is_marker()} THEN {number} ELSE {missing} END"
 
     def broken(self) -> str:
         """SQL of the rule that the cell breaks; NULL where it breaks none."""
@@ -91,7 +93,10 @@ class Cell:
             case "last moment":
                 return [(f"{self._moment()} IS NULL AND NOT {self._is_missing()}", RULES["last moment"])]
         is_finite = f"coalesce(isfinite({self._number()}), false)"
-        return [(f"NOT {is_finite} AND NOT {self._is_missing()}", RULES[self.kind])]
+        rules = [(f"NOT {is_finite} AND NOT {self._is_missing()}", RULES[self.kind])]
+        if self.kind == "number":
+            rules += [(f"{self._is_large()} AND NOT {self._is_missing()}", f"a number {LARGEST_RULE}")]
+        return rules
 
     def _strange(self, what: str) -> list[tuple[str, str]]:
         """What no text of one value can be."""
@@ -113,6 +118,9 @@ class Cell:
     def _unless_strange(self, value: str, bad: str) -> str:
         found = " ".join(f"WHEN {condition} THEN {bad}" for condition, _ in self._strange(""))
         return f"CASE {found} ELSE {value} END" if found else value
+
+    def _is_large(self) -> str:
+        return f"abs({self._number()}) > {LARGEST_NUMBER!r}"
 
     def _is_late(self) -> str:
         return f"abs({self._number()}) >= {LARGEST_TIME}"

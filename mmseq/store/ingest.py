@@ -59,7 +59,7 @@ def _read(
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
-        raise_bad_cell(connection, raw, error)
+        raise_bad_cell(connection, raw, error, source.markers)
     (raw.n_rows,) = only_row(connection, f"SELECT count(*) FROM {raw.name}")
 
 

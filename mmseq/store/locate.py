@@ -15,8 +15,17 @@ from mmseq.store.raw import Raw
 LONGEST = 80  # characters of a cell that a message shows
 
 
-def raise_bad_cell(connection: duckdb.DuckDBPyConnection, raw: Raw, error: duckdb.Error) -> NoReturn:
-    """Finds the first cell that breaks its rule, of the columns that are read."""
+def raise_bad_cell(
+    connection: duckdb.DuckDBPyConnection, raw: Raw, error: duckdb.Error, markers: str | None
+) -> NoReturn:
+    """Finds the first cell that breaks its rule, of the columns that are read.
+
+    Args:
+        connection: has the source's tables.
+        raw: what was to be read.
+        error: that came of it.
+        markers: where a configuration lists what stands for missing; None: nowhere.
+    """
     for cell in raw.cells.values():
         query = (
             f"SELECT * FROM (SELECT mmseq_row, {cell.raw}, {cell.broken()} AS rule "
@@ -27,9 +36,10 @@ def raise_bad_cell(connection: duckdb.DuckDBPyConnection, raw: Raw, error: duckd
         except duckdb.Error:
             break  # the table cannot be read at all
         if found is not None:
+            declare = f", or list it in {markers} where it stands for none"
             raise DataError(
                 f"{raw.table.where} {found[0]}, column {cell.column!r}: {found[2]}; {_told(found[1])} came; "
-                "correct it or drop the row"
+                f"correct it or drop the row{declare if markers and cell.kind == 'number' else ''}"
             ) from error
     raise_unreadable(raw.table, error)
 

@@ -70,6 +70,8 @@ class RowsEntry(_Part):
         shared_steps: some step has more than one of its rows.
         report: how many rows were read, and how many of them dropped or averaged, and why.
         payload: text, pixels, sound or vectors; None where there are none.
+        unread: of inputs for a model that exists: by code of a pivoted table that no column is made of, its
+            rows with a number.
     """
 
     numbers: list[str]
@@ -81,6 +83,7 @@ class RowsEntry(_Part):
     shared_steps: bool
     report: dict[str, int]
     payload: PayloadEntry | None = None
+    unread: dict[str, int] = {}
 
     @property
     def remarks(self) -> dict[str, int]:

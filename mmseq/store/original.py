@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,17 +30,21 @@ class Original:
     Attributes:
         table: as the source has it; of a pivoted one, a row for each id and time with a value, by sample
             and time, ids of no sample last; id and time are those of the first row that it comes from, and
-            there is a column for each feature.
+            there is a column for each feature, then for each other code that was asked for.
         event: of each row, its event, counted over the store; -1 where the store left the row out.
         values: the features, NaN where missing.
+        n_bare: rows of a pivoted table that have other codes alone, which are no events.
     """
 
     table: pa.Table
     event: Int64[np.ndarray, "row"]
     values: Float64[np.ndarray, "row feature"]
+    n_bare: int = 0
 
 
-def original(store: Store, source: Source, name: str, reading: Reading) -> Original:
+def original(
+    store: Store, source: Source, name: str, reading: Reading, others: Sequence[str] = ()
+) -> Original:
     """Reads a modality's table once more.
 
     The store has a sample's rows by time, rows of one time in the order of the source, up to some last time.
@@ -49,9 +54,10 @@ def original(store: Store, source: Source, name: str, reading: Reading) -> Origi
         source: where the table is.
         name: of the modality.
         reading: what it reads.
+        others: codes of a pivoted table to give as they are, though no feature is made of them.
 
     Raises:
-        DataError: the table is not what it was.
+        DataError: the table is not what it was, or a code is called as its column of ids or times.
     """
     assert reading.time is not None, "what has no time is no event"
     table, typed = _read(source, reading)
@@ -62,7 +68,13 @@ def original(store: Store, source: Source, name: str, reading: Reading) -> Origi
         event = _events(store, name, sample, time)
         values = np.stack([typed[f"v{i}"].to_numpy() for i in range(len(reading.numbers))], 1)
         return Original(table, event, values)
-    return _pivoted(store, name, reading, table.select([source.id, reading.time]), typed, sample)
+    own = [source.id, reading.time]
+    if taken := [code for code in (*reading.numbers, *others) if code in own]:
+        raise DataError(
+            f"modality {name!r}: each code becomes a column beside those of id and time; {taken[0]!r} is the "
+            "name of both; rename either"
+        )
+    return _pivoted(store, name, (reading.numbers, others), table.select(own), typed, sample)
 
 
 def _read(source: Source, reading: Reading) -> tuple[pa.Table, pa.Table]:
@@ -83,7 +95,17 @@ def _read(source: Source, reading: Reading) -> tuple[pa.Table, pa.Table]:
             cells["code"] = raw.cells[raw.find(reading.pivot.code, "code")]
         columns = ", ".join(f"{cell.value()} AS {key}" for key, cell in cells.items())
         typed = connection.sql(f"SELECT {columns} FROM ({raw.table.sql})").to_arrow_table()
-        return connection.sql(f"SELECT * FROM ({raw.table.sql})").to_arrow_table(), typed
+        table = connection.sql(f"SELECT * FROM ({raw.table.sql})").to_arrow_table()
+    return _with_moments(table, raw.table.moments), typed
+
+
+def _with_moments(table: pa.Table, moments: Callable[[], pa.Table] | None) -> pa.Table:
+    """The table with dates and times in the zone, and as fine, as the source has them."""
+    if moments is not None:
+        kept = moments()
+        for name in kept.column_names:
+            table = table.set_column(table.column_names.index(name), kept.schema.field(name), kept[name])
+    return table
 
 
 def _events(
@@ -106,13 +128,14 @@ def _events(
 def _pivoted(
     store: Store,
     name: str,
-    reading: Reading,
+    codes: tuple[Sequence[str], Sequence[str]],
     table: pa.Table,
     typed: pa.Table,
     sample: Int64[np.ndarray, "row"],
 ) -> Original:
-    """A row for each time of an id at which some feature has a value; several values are averaged."""
-    columns = {column: f for f, column in enumerate(reading.numbers)}
+    """A row for each time of an id at which some code has a value; several values are averaged."""
+    features, others = codes
+    columns = {column: f for f, column in enumerate((*features, *others))}
     code = np.array([columns.get(word, -1) for word in typed["code"].to_pylist()], np.int64)
     value, time = typed["v0"].to_numpy(), typed["time"].to_numpy()
     stray = len(store) + typed["id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
@@ -126,4 +149,7 @@ def _pivoted(
     table = table.take(pa.array(first))
     for column, own_values in zip(columns, values.T, strict=True):
         table = table.append_column(column, pa.array(own_values, from_pandas=True))
-    return Original(table, _events(store, name, sample[first], time[first]), values)
+    values = values[:, : len(features)]
+    is_event = ~np.isnan(values).all(1)
+    event = _events(store, name, np.where(is_event, sample[first], -1), time[first])
+    return Original(table, event, values, int((~is_event).sum()))

@@ -56,9 +56,6 @@ class Pivot:
         sums = np.bincount(cell, weights=part.arrays["value"], minlength=size)
         with np.errstate(invalid="ignore"):
             means = np.divide(sums, counts, dtype=np.float64)
-        if np.isinf(means).any():  # of numbers that are finite: divided first, their sum is finite, too
-            means = np.bincount(cell, weights=part.arrays["value"] / counts[cell], minlength=size)
-            means[counts == 0] = np.nan
         values = means.astype(self.dtype).reshape(len(first), self.n_columns)
         times = {} if piece.time is None else {ABSOLUTE_TIME: piece.time[first]}
         return Piece(piece.sample[first], {"values": values, **times})

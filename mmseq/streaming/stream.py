@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmseq.errors import CheckpointError, DataError
 from mmseq.inference.predict import decode, table_of
 from mmseq.model import Model
 from mmseq.registry import did_you_mean
+from mmseq.run import Run, model_of
 from mmseq.streaming.clock import LiveClock, Time
 from mmseq.streaming.listener import Listener, Recorded
 from mmseq.streaming.reader import Reader
@@ -39,7 +41,7 @@ class Stream:
     for the next. Values of static modalities come with any push, at best with the first.
 
     Args:
-        model: with a causal core; it is put in evaluation mode.
+        model: with a causal core, which is put in evaluation mode; or its run, or the folder of either.
 
     Attributes:
         unknown: by `modality.column`, how many values came that training never had.
@@ -48,8 +50,8 @@ class Stream:
         ConfigError: the core is not causal.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.model = model.eval()
+    def __init__(self, model: Model | Run | str | Path) -> None:
+        self.model = model = model_of(model).eval()
         self.clock = LiveClock(model)
         self.slots = Slots(model.begin(1))
         self.waiting: dict[str, Waiting] = {}
@@ -83,10 +85,10 @@ class Stream:
             DataError: a time is not later than the sample's last, or a value is not of its modality's kind.
                 Nothing is changed then.
         """
-        if isinstance(id, str) or not isinstance(id, Iterable):
+        if isinstance(id, str | bytes) or not isinstance(id, Iterable):
             rows = self.rows(id, time, values)
             return rows[-1] if rows else None
-        ids, times, many = _texts(list(id)), list(time), list(values)
+        ids, times, many = _texts(_listed("id", id)), _listed("time", time), _listed("values", values)
         if not len(ids) == len(times) == len(many):
             raise DataError(
                 f"push: {len(ids)} ids, {len(times)} times and {len(many)} values came; as many of each"
@@ -291,6 +293,17 @@ class Stream:
         stream.waiting = {id: Waiting(**one) for id, one in about["waiting"].items()}
         stream.listener.restore(about["heard"], files.tensors(HEARD))
         return stream
+
+
+def _listed(name: str, given: Any) -> list[Any]:
+    """What came for many samples. Raises DataError where it is not one for each."""
+    if not isinstance(given, str | bytes | Mapping):
+        with suppress(TypeError):
+            return list(given)
+    raise DataError(
+        f"push: of many samples, `{name}` is a list, with one for each id; came {str(given)[:60]!r}, a "
+        f"{type(given).__name__}; give a list, or one id, which is text"
+    )
 
 
 def _texts(ids: list[Any]) -> list[str]:

@@ -132,6 +132,16 @@ def test_bad_inputs_end_with_2_and_no_output(
     _no_output(raw)
 
 
+def test_a_file_for_a_folder_ends_with_2(mmseq: Run, raw: Path) -> None:
+    """Caught: `raw/vitals.csv/vitals.csv` was said to be missing."""
+    outcome = mmseq("predict", "run", "--input", "raw/vitals.csv", "-o", "out.csv")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == (
+        "--input raw/vitals.csv: must be the folder that holds the tables, as data.source.root is; a file "
+        "came; name its folder, raw\n"
+    )
+
+
 def test_missing_input_ends_with_2(mmseq: Run, raw: Path) -> None:
     outcome = mmseq("predict", "run", "-i", "nowhere", "-o", "out.csv")
     assert (outcome.code, outcome.out) == (2, "")

@@ -22,6 +22,7 @@ from mmseq.config.experiment import Experiment
 from mmseq.encoders.linear import LinearEncoder
 from mmseq.errors import MemoryShort
 from mmseq.fit import fit
+from mmseq.inference.bootstrap import collect
 from mmseq.inference.early import evaluate_early
 from mmseq.inference.evaluate import evaluate
 from mmseq.inference.predict import predict
@@ -133,6 +134,31 @@ def test_whoever_reads_a_batch_tells(
     }.items():
         with pytest.raises(MemoryShort, match=f"^{name}: memory ran out{TOLD}"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("place", "where"),
+    [
+        ("evaluator.TaskScore.compute", "metrics"),
+        ("predict._table", "predict: the table"),
+        ("bootstrap._joined", "evaluate: all answers"),
+    ],
+)
+def test_what_is_worked_out_of_all_batches_tells(
+    toy_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, where: str
+) -> None:
+    """Caught: a MemoryError of the exact rankings, or of the table, after the last batch."""
+    shutil.copytree(toy_run.path, tmp_path / "run")
+
+    def short(*given: Any) -> Any:
+        raise np._core._exceptions._ArrayMemoryError((1 << 40,), np.dtype("float64"))
+
+    monkeypatch.setattr(f"mmseq.inference.{place}", short)
+    with pytest.raises(
+        MemoryShort, match=f"^{where}: memory ran out; Unable to allocate .*; free some, or go"
+    ):
+        run = Run(tmp_path / "run")
+        collect(run, "test") if "answers" in where else evaluate(run, "test")
 
 
 def test_what_training_ended_with_is_not_lost(

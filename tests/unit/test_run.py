@@ -14,7 +14,7 @@ import pytest
 
 from mmseq.config.experiment import Experiment
 from mmseq.errors import ConfigError
-from mmseq.run import Run
+from mmseq.run import Run, model_of
 
 
 @pytest.fixture
@@ -47,6 +47,15 @@ def test_holds_what_was_asked_for(experiment: Experiment, tmp_path: Path) -> Non
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs the folder of a run, with config\.resolved\.yaml"):
         Run(tmp_path)
+
+
+def test_a_model_by_whatever_names_it(toy_run: Run) -> None:
+    """Caught: the folder of a model, which `predict` takes on the command line, was none of a run."""
+    model = toy_run.model()
+    assert model_of(model) is model
+    path = toy_run.path
+    for named in (toy_run, path, str(path), path / "model", str(path / "model")):
+        assert model_of(named).digest() == model.digest()
 
 
 def test_folder_that_cannot_be_made(experiment: Experiment, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_it_trains(tree: dict[str, Any], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("batch", "told"),
     [
-        ({"balance": "size"}, "training.batch.balance: .*a classification task of whole samples"),
+        ({"balance": "size"}, "training.batch.balance: .*a task whose labels are classes, one a sample"),
         ({"balance": "knd"}, "did you mean 'kind'"),
         ({"balance": "kind", "labelled": 0.5}, "has both `labelled` and `balance`"),
         ({"labelled": 1.0}, "less than 1"),
@@ -139,6 +139,15 @@ def test_it_trains(tree: dict[str, Any], tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_told(tree: dict[str, Any], batch: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigProblems, match=told):
         pools(tree, **batch)
+
+
+def test_tasks_of_numbers_are_no_tasks_of_classes(tree: dict[str, Any]) -> None:
+    """Caught: all that read a column but `regression` were offered, a `count` and a `quantile`, too."""
+    more = {name: {**tree["tasks"]["size"], "kind": name} for name in ("count", "mixture")}
+    more |= {"quantile": {**tree["tasks"]["size"], "kind": "quantile", "quantiles": [0.1, 0.5]}}
+    more |= {"rank": {**tree["tasks"]["kind"], "kind": "ordinal", "order": ["rare", "common", "never"]}}
+    with pytest.raises(ConfigProblems, match="came 'count'; there are: kind, rank"):
+        pools({**tree, "tasks": tree["tasks"] | more}, balance="count")
 
 
 def test_nothing_to_choose_between(tree: dict[str, Any]) -> None:

@@ -246,11 +246,21 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "{kind: regression",
             "tasks.carrier: is the name of a modality too; give the task another name",
         ),
+        *(
+            (
+                "unit: minutes",
+                f"resolution: {came}",
+                came,
+                "timeline.resolution: needs a number with its unit, s, min, h or d, such as 30min or 2h; "
+                f"'{came}' came",
+            )
+            for came in ("30", "2m", "2 hours")
+        ),
         (
             "unit: minutes",
             "resolution: 0.0min",
             "0.0min",
-            "timeline.resolution: needs a bin wider than nothing; '0.0min' came; widen it",
+            "timeline.resolution: needs some time; '0.0min' came; lengthen it",
         ),
         (
             "train: 0.7, validation: 0.15",

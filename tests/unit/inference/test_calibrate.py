@@ -142,6 +142,47 @@ def test_a_flipped_bit_is_refused(calibrated: mmseq.Run, tmp_path: Path) -> None
         Model.load(folder)
 
 
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "a flipped bit": lambda path: path.write_bytes(path.read_bytes().replace(b"0.8", b"0.9")),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "gone": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_one_is_replaced(
+    name: str, calibrated: mmseq.Run, toy_run: mmseq.Run, toy: Path, tmp_path: Path
+) -> None:
+    """Caught: the whole bundle was refused, also to `calibrate`, which alone could mend it."""
+    run = mmseq.Run(shutil.copytree(calibrated.path, tmp_path / "run"))
+    DAMAGES[name](run.bundle / CALIBRATION)
+    told = r"calibration\.json: .*, or write a new one with `mmseq calibrate RUN`, RUN being"
+    for calls in (True, False):
+        with pytest.raises(CheckpointError, match=told):
+            predict(run, toy.parent / "data", calibrated=calls)
+    mmseq.calibrate(run, coverage=0.8)
+    assert run.model().calibration == calibrated.model().calibration
+    assert read_folder(run.bundle, SCHEMA) == read_folder(calibrated.bundle, SCHEMA)
+
+
+def test_one_that_the_manifest_does_not_list_is_replaced(run: mmseq.Run, calibrated: mmseq.Run) -> None:
+    shutil.copy(calibrated.bundle / CALIBRATION, run.bundle)
+    with pytest.raises(CheckpointError, match="does not list it; move it elsewhere, or write a new one with"):
+        run.model()
+    mmseq.calibrate(run, coverage=0.8)
+    assert run.model().calibration == calibrated.model().calibration
+
+
+def test_another_damage_is_no_matter_of_calibration(calibrated: mmseq.Run, tmp_path: Path) -> None:
+    """Caught: what is damaged beside it was passed over, too."""
+    run = mmseq.Run(shutil.copytree(calibrated.path, tmp_path / "run"))
+    (run.bundle / "facts.json").write_bytes(b"{}")
+    for use in (run.model, lambda: mmseq.calibrate(run, coverage=0.8)):
+        with pytest.raises(CheckpointError, match=r"facts\.json: needs \d+ bytes; has 2; .*copy it again$"):
+            use()
+
+
 CHANGES: dict[str, Change] = {
     "another version": lambda told: told.update(version=2),
     "an unknown key": lambda told: told.update(more=1),
@@ -156,7 +197,7 @@ CHANGES: dict[str, Change] = {
 def test_what_is_no_calibration_is_refused(name: str, calibrated: mmseq.Run, tmp_path: Path) -> None:
     run = mmseq.Run(shutil.copytree(calibrated.path, tmp_path / "run"))
     _edit(run, CHANGES[name])
-    with pytest.raises(CheckpointError, match=r"model/calibration\.json: must be a calibration"):
+    with pytest.raises(CheckpointError, match=r"model/calibration\.json: must be a .* with `mmseq calibrate"):
         run.model()
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from mmseq.config.experiment import Experiment
 from mmseq.data import prepare
-from mmseq.errors import ConfigError
+from mmseq.errors import ConfigError, DataError
 from mmseq.fit import fit
-from mmseq.inference.impute import impute
+from mmseq.inference.impute import impute, write_imputed
 from mmseq.model import Model
 
 WIDE = {"kind": "numeric", "table": "lab", "time": "t", "columns": ["a", "b"]}
@@ -42,8 +45,10 @@ def tables() -> dict[str, Any]:
     }
 
 
-def build(folder: Path, modality: dict[str, Any], **more: Any) -> tuple[Model, dict[str, Any]]:
-    data = tables()
+def build(
+    folder: Path, modality: dict[str, Any], given: dict[str, Any] | None = None, **more: Any
+) -> tuple[Model, dict[str, Any]]:
+    data = given or tables()
     tree = {
         "name": "gaps",
         "data": {"source": {"kind": "memory", "id": "id"}, "store": str(folder)},
@@ -153,6 +158,80 @@ def test_what_the_store_left_out_keeps_its_values(
                 assert row[f] == (pytest.approx(np.mean(expected), rel=1e-12) if expected else None)
     else:
         assert [row["a"] for row in kept] == [r["a"] for r in samples["lab"].to_pylist() if left(r)]
+
+
+DAYS = {"04-11": "", "07-20": ".000000001", "10-28": ".000000001"}
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin", "+05:30"])
+@pytest.mark.parametrize("modality", [WIDE, LONG], ids=["wide", "long"])
+def test_times_come_out_as_they_came_in(tmp_path: Path, modality: dict[str, Any], zone: str | None) -> None:
+    """Caught: all were in UTC, to the microsecond; in CSV those of no zone, too."""
+    data = tables()
+    for name in ("lab", "long"):
+        when = [round(t) * 100 * 86_400 * 10**9 + (t > 1) for t in data[name]["t"].to_pylist()]
+        column = pa.array(when, pa.timestamp("ns", zone))
+        data[name] = data[name].set_column(data[name].column_names.index("t"), "t", column)
+    model, data = build(tmp_path, modality, data)
+    found = impute(model, data).table
+    assert found["t"].type == pa.timestamp("ns", zone)
+    if modality is WIDE:
+        assert found["t"].equals(data["lab"]["t"])
+    else:
+        assert set(found["t"].cast(pa.int64()).to_pylist()) == set(when)
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        write_imputed(found, tmp_path / name)
+    assert pq.read_table(tmp_path / "out.parquet")["t"].equals(found["t"])
+    hour, offset = {None: ("00:00", ""), "UTC": ("00:00", "Z"), "Europe/Berlin": ("01:00", "+01:00")}.get(
+        zone, ("05:30", "+05:30")
+    )
+    words = {f"1970-{day}T{hour}:00{part}{offset}" for day, part in DAYS.items()}
+    text = pyarrow.csv.ConvertOptions(column_types={"t": pa.string()})
+    assert set(pyarrow.csv.read_csv(tmp_path / "out.csv", convert_options=text)["t"].to_pylist()) == words
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert {json.loads(line)["t"] for line in lines} == words
+
+
+@pytest.mark.parametrize("modality", [WIDE, LONG], ids=["wide", "long"])
+def test_dates_that_are_text_stay_letter_by_letter(tmp_path: Path, modality: dict[str, Any]) -> None:
+    data, words = tables(), ["", "2024-01-31 10:00", "2024-02-01T23:30:00.5+02:00", "2024-03-01 00:00:00Z"]
+    for name in ("lab", "long"):
+        column = pa.array([words[round(t)] for t in data[name]["t"].to_pylist()])
+        data[name] = data[name].set_column(data[name].column_names.index("t"), "t", column)
+    model, data = build(tmp_path, modality, data)
+    write_imputed(impute(model, data).table, tmp_path / "out.jsonl")
+    came = [json.loads(line)["t"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert set(came) == set(words[1:]) and (modality is LONG or came == data["lab"]["t"].to_pylist())
+
+
+def test_codes_that_training_never_had_stay_and_are_told(tmp_path: Path) -> None:
+    """Caught: they vanished, and a row of them alone with them; a row of one was taken for an event."""
+    model, data = build(tmp_path, LONG)
+    before = impute(model, data)
+    rows = [("p0", 1.0, "new", 7.5), ("p1", 9.0, "new", 8.5), ("p1", 9.0, "new", 9.5)]
+    rows += [("p2", 9.0, "old", None)]
+    strange = pa.table({n: [r[c] for r in rows] for c, n in enumerate(data["long"].column_names)})
+    imputed = impute(model, data | {"long": pa.concat_tables([data["long"], strange])})
+    assert imputed.table.column_names == ["id", "t", "a", "b", "new", "a_imputed", "b_imputed"]
+    told = {(r["id"], r["t"]): r.pop("new") for r in imputed.table.to_pylist()}
+    assert {key: v for key, v in told.items() if v is not None} == {("p0", 1.0): 7.5, ("p1", 9.0): 9.0}
+    alone = {"id": "p1", "t": 9.0, "a": None, "b": None, "a_imputed": False, "b_imputed": False}
+    kept = imputed.table.drop_columns("new").to_pylist()
+    assert alone in kept and [row for row in kept if row != alone] == before.table.to_pylist()
+    assert imputed.notes == [
+        "1 rows were left as they are: of codes that training never had",
+        "m.new: 3 values that training never had; they count as unknown",
+    ]
+    with pytest.raises(DataError, match="'t' is the name of both; rename either"):
+        strange = strange.set_column(2, "what", pa.array(["t"] * 4))
+        impute(model, data | {"long": pa.concat_tables([data["long"], strange])})
+
+
+def test_codes_that_were_not_chosen_are_no_news(tmp_path: Path) -> None:
+    """Caught: with `columns` all others were told as unknown."""
+    model, data = build(tmp_path, LONG | {"columns": ["a"]})
+    imputed = impute(model, data)
+    assert imputed.table.column_names == ["id", "t", "a", "a_imputed"] and not imputed.notes
 
 
 def test_whole_numbers_without_a_gap_stay(tmp_path: Path) -> None:

@@ -132,6 +132,29 @@ def test_times_of_dated_data_are_dates(unit: str, tmp_path: Path) -> None:
     assert last == [expected[2], expected[3], None]
 
 
+def test_codes_that_training_never_had_are_told(tmp_path: Path) -> None:
+    """Caught: a long table's vanished unseen; those after `until`, which nobody reads, were counted."""
+    long = {"id": ["a", "a", "b"], "t": [0.0, 1.0, 0.0], "what": ["hr", "bp", "hr"], "value": [1.0, 2.0, 3.0]}
+    tables = {"samples": {"id": ["a", "b"], "y": [1.0, 2.0]}, "long": long}
+    pivot = {"code": "what", "value": "value"}
+    tree = {
+        "name": "long",
+        "data": {"source": {"kind": "memory"}, "store": str(tmp_path / "stores"), "until": 5},
+        "modalities": {"v": {"kind": "numeric", "table": "long", "time": "t", "pivot": pivot}},
+        "core": {"kind": "gru", "hidden": 2},
+        "tasks": {"y": {"kind": "regression", "table": "samples", "column": "y"}},
+    }
+    experiment = Experiment.model_validate(tree)
+    model = Model(experiment, fit(experiment, prepare(experiment, tables), np.arange(2)))
+    assert not predict(model, tables).notes()
+    more = [("a", 2.0, "O'2", 1.0), ("b", 2.0, "O'2", 2.0), ("b", 3.0, "hr", 2.0), ("b", 3.0, "ph", 2.0)]
+    more += [("b", 4.0, "lac", None), ("b", 6.0, "lac", 1.0), ("c", 2.0, "lac", 1.0)]
+    new = {name: [*own, *(row[c] for row in more)] for c, (name, own) in enumerate(long.items())}
+    found = predict(model, {"long": new, "samples": tables["samples"]})
+    assert found.unknown == {"v.O'2": 2, "v.ph": 1}
+    assert "v.O'2: 2 values that training never had; they count as unknown" in found.notes()
+
+
 TABLE = pa.table({"id": ["ä", 'b,"c'], "level": [1.5, -2.0], "sick": ["yes", "no"]})
 
 

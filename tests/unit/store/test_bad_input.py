@@ -54,7 +54,12 @@ CELLS = {
     "text in a number": (
         VITALS.replace("70.5", "7o.5"),
         "vitals.csv row 5, column 'hr': a number must be finite, or missing; '7o.5' came; "
-        "correct it or drop the row",
+        "correct it or drop the row, or list it in data.source.missing where it stands for none",
+    ),
+    "a number without a square": (
+        VITALS.replace("70.5", "-1e38"),
+        "vitals.csv row 5, column 'hr': a number must lie within ±9e18, for float32 has no square of a "
+        "larger error: give it in a larger unit; '-1e38' came; correct it or drop the row, or list it in ",
     ),
     "infinity": (
         VITALS.replace("80", "-inf"),

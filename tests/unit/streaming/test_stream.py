@@ -173,6 +173,7 @@ def test_late_and_equal_times_are_refused_and_change_nothing(model: Model, time:
         (("p", "noon", {"vitals": {"a": 1}}), "a time is a finite number"),
         (("p", 10**400, {"vitals": {"a": 1}}), "a time is a finite number"),
         (("p", 1.0, {"vitals": {"a": 10**400}}), "a value must be a finite number"),
+        (("p", 1.0, {"vitals": {"a": -1e19}}), "'-1e.19': a value must lie within ±9e18, for float32 has no"),
         (("p", 1.0, {"vitals": {"a": True}}), "a value must be a finite number"),
         (("p", float("nan"), {"vitals": {"a": 1}}), "a time is a finite number"),
         ((["p", "p"], [1, 2], [{"vitals": {"a": 1}}] * 2), "sample 'p' came twice"),
@@ -181,6 +182,14 @@ def test_late_and_equal_times_are_refused_and_change_nothing(model: Model, time:
             "2 ids, 1 times and 2 values came; as many",
         ),
         ((["p", "q"], [1, 1], [{"vitals": {"a": 1}}, {"vitals": {"a": "x"}}]), "sample 'q', vitals: 'x'"),
+        ((["p"], 1.0, [{"vitals": {"a": 1}}]), "`time` is a list, with one for each id; came '1.0', a float"),
+        ((["p"], "noon", [{"vitals": {"a": 1}}]), "`time` is a list, .* came 'noon', a str"),
+        ((["p"], np.array(1.0), [{"vitals": {"a": 1}}]), "`time` is a list, .* came '1.0', a ndarray"),
+        ((["p"], [1.0], {"vitals": {"a": 1}}), "`values` is a list, .*, a dict; give a list, or one id"),
+        (({"p": 1}, [1.0], [{"vitals": {"a": 1}}]), "`id` is a list"),
+        ((b"p", 1.0, {"vitals": {"a": 1}}), "an id is text; came b'p', a bytes"),
+        (("p", [1.0], {"vitals": {"a": 1}}), r"a time is a finite number, .* came '\[1.0\]'"),
+        (("p", 1.0, [{"vitals": {"a": 1}}]), "values come by modality, as a dict; came \\["),
     ],
 )
 def test_bad_pushes_say_what_is_wrong(model: Model, push: Any, message: str) -> None:
