@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import jaxtyping
 import numpy as np
 import pytest
+import shapes  # before mmseq, whose shapes it checks from then on
 import torch
 
 import mmseq
@@ -29,7 +29,7 @@ CHECKED = [Path(__file__).parent / kind for kind in ("unit", "contract")]
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Shapes are checked in unit and contract tests; whole runs would take three times as long."""
     checked = any(item.path.is_relative_to(folder) for folder in CHECKED)
-    jaxtyping.config.update("jaxtyping_disable", not checked)
+    shapes.check(checked)
 
 
 TOY = """\
