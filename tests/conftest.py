@@ -110,6 +110,15 @@ def toy_run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> mmseq.Run:
     return mmseq.train(experiment, output=folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_disks() -> Iterator[None]:
+    """Files are not waited for until a disk holds them, thousands of times; what a power cut leaves
+    is tested by noting the calls. What is no open file is refused as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: os.fstat(file) and None)
+        yield
+
+
 class Ended(NamedTuple):
     """What a process left behind."""
 
