@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -30,6 +31,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Shapes are checked in unit and contract tests; whole runs would take three times as long."""
     checked = any(item.path.is_relative_to(folder) for folder in CHECKED)
     shapes.check(checked)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look at it, nor a fork copy it."""
+    gc.collect()
+    gc.freeze()
 
 
 TOY = """\
