@@ -22,6 +22,8 @@ from typing import Any
 import beartype
 import jaxtyping
 
+NAME = "__checked__"  # of `checked` in each module
+
 
 def checked(declared: Any) -> Any:
     """The function or dataclass, checked at each call if its annotations have arrays."""
@@ -29,8 +31,9 @@ def checked(declared: Any) -> Any:
         return declared
     if not inspect.isclass(declared):
         return _checked(declared)
-    if dataclasses.is_dataclass(declared):
-        declared.__init__ = _checked(declared.__init__)
+    made = vars(declared).get("__init__")
+    if made and dataclasses.is_dataclass(declared) and inspect.unwrap(made) is made:
+        declared.__init__ = _checked(made)  # type: ignore[method-assign]
     return declared
 
 
@@ -92,7 +95,7 @@ class _Decorated(ast.NodeTransformer):
         return node
 
     def decorator(self, node: ast.stmt) -> ast.expr:
-        return ast.copy_location(ast.Name(checked.__name__, ast.Load()), node)
+        return ast.copy_location(ast.Name(NAME, ast.Load()), node)
 
 
 class _Loader(SourceFileLoader):
@@ -104,7 +107,7 @@ class _Loader(SourceFileLoader):
         return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
 
     def exec_module(self, module: ModuleType) -> None:
-        vars(module)[checked.__name__] = checked
+        vars(module)[NAME] = checked
         super().exec_module(module)
 
 

@@ -62,7 +62,7 @@ def make_smaller(make_experiment: MakeExperiment) -> MakeExperiment:
 
 
 def pairs() -> Iterator[Any]:
-    """Each core, and each fusion several times; the pairs that are left take long together."""
+    """Each core once, and so each fusion several times; all pairs together take long."""
     for i, core in enumerate(kinds := cores.kinds()):
         for j, fusion in enumerate(fusions.kinds()):
             quick = i % len(fusions.kinds()) == j
