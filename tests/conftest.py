@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import jaxtyping
 import numpy as np
 import pytest
+import shapes  # before mmseq, whose shapes it checks from then on
 import torch
 
 import mmseq
@@ -29,7 +30,13 @@ CHECKED = [Path(__file__).parent / kind for kind in ("unit", "contract")]
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Shapes are checked in unit and contract tests; whole runs would take three times as long."""
     checked = any(item.path.is_relative_to(folder) for folder in CHECKED)
-    jaxtyping.config.update("jaxtyping_disable", not checked)
+    shapes.check(checked)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look at it, nor a fork copy it."""
+    gc.collect()
+    gc.freeze()
 
 
 TOY = """\
@@ -108,6 +115,15 @@ def toy_run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> mmseq.Run:
     folder = tmp_path_factory.mktemp("runs")
     experiment = mmseq.load_config(toy, [f"data.store={folder / 'stores'}"])
     return mmseq.train(experiment, output=folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_disks() -> Iterator[None]:
+    """Files are not waited for until a disk holds them, thousands of times; what a power cut leaves
+    is tested by noting the calls. What is no open file is refused as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: os.fstat(file) and None)
+        yield
 
 
 class Ended(NamedTuple):

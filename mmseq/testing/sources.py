@@ -171,11 +171,11 @@ class SourceTrial:
 
     @cached_property
     def stores(self) -> tuple[Store, Store]:
-        """What the source gives, and what is expected."""
+        """What the source gives, built anew, and what is expected, which one folder keeps for all trials."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        expected = _memory(folder, example_records())[0]
+        expected = _memory(self.folder, example_records())[0]
         given = prepare(example_plan(self.ending), self.source, folder / "given")
-        return given, prepare(example_plan(), expected, folder / "expected")
+        return given, prepare(example_plan(), expected, self.folder / "expected")
 
     def table(self, connection: duckdb.DuckDBPyConnection, name: str) -> Table:
         return self.source.table(connection, name)

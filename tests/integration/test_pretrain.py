@@ -34,10 +34,19 @@ def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
     return load_file(run / "checkpoints" / f"step-{step:09d}" / "weights.safetensors")
 
 
-@pytest.fixture
-def run(toy: Path, tmp_path: Path) -> mmseq.Run:
+@pytest.fixture(scope="module")
+def run(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> mmseq.Run:
+    """A run with a checkpoint of every step."""
+    folder = tmp_path_factory.mktemp("every")
     every = ("training.checkpoint.steps=1", "training.checkpoint.keep=99")
-    return mmseq.train(experiment_of(toy, tmp_path, *every), output=tmp_path)
+    return mmseq.train(experiment_of(toy, folder, *every), output=folder)
+
+
+@pytest.fixture(scope="module")
+def whole(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> mmseq.Run:
+    """The run that was left alone."""
+    folder = tmp_path_factory.mktemp("whole")
+    return mmseq.train(experiment_of(toy, folder), output=folder)
 
 
 def test_the_first_stage_leaves_the_other_heads_alone(run: mmseq.Run) -> None:
@@ -71,11 +80,10 @@ def test_the_best_epoch_is_one_of_the_second_stage(run: mmseq.Run) -> None:
 
 @pytest.mark.parametrize("step", [4, 2 * STEPS, 15])
 def test_it_goes_on_from_either_stage(
-    toy: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+    toy: Path, tmp_path: Path, whole: mmseq.Run, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the first stage, at its end, or in the second: bit for bit as if nothing had happened."""
     experiment = experiment_of(toy, tmp_path)
-    whole = mmseq.train(experiment, output=tmp_path / "whole")
     original = Keeper.on_train_batch_end
 
     def hook(self: Keeper, trainer: Any, module: Any, *rest: Any) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mmseq
+from mmseq.config.experiment import Experiment
 from mmseq.errors import CheckpointError, ConfigError, Interrupted
 from mmseq.training.checkpoint import read_checkpoint
 from mmseq.training.keeper import Keeper
@@ -37,12 +39,29 @@ def _latest(run: mmseq.Run) -> Path:
     return max((run.path / "checkpoints").glob("step-*"))
 
 
+@pytest.fixture(scope="module")
+def whole(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int | None], mmseq.Run]:
+    """By its window, the run that was left alone."""
+
+    @cache
+    def whole(window: int | None) -> mmseq.Run:
+        folder = tmp_path_factory.mktemp("whole")
+        return mmseq.train(_experiment(toy, folder, window), output=folder)
+
+    return whole
+
+
+def _experiment(toy: Path, folder: Path, window: int | None = None) -> Experiment:
+    settings = ["training.epochs=3", f"training.window={window or 'null'}"]
+    return mmseq.load_config(toy, [f"data.store={folder / 'stores'}", *settings])
+
+
 @pytest.mark.parametrize(
     ("step", "number", "window"),
     [(9, signal.SIGINT, None), (12, signal.SIGTERM, None), (3, signal.SIGTERM, None), (4, signal.SIGINT, 5)],
 )
 def test_goes_on_bit_identically(
-    toy: Path, tmp_path: Path, interrupt_after: Any, step: int, number: int, window: int | None
+    toy: Path, tmp_path: Path, whole: Any, interrupt_after: Any, step: int, number: int, window: int | None
 ) -> None:
     """Six steps an epoch: 9 is amid one, 12 is its end, 3 comes before any validation.
 
@@ -51,13 +70,7 @@ def test_goes_on_bit_identically(
 
     Caught: where and how the data are kept taken for what is trained.
     """
-    overrides = [
-        f"data.store={tmp_path / 'stores'}",
-        "training.epochs=3",
-        f"training.window={window or 'null'}",
-    ]
-    experiment = mmseq.load_config(toy, overrides)
-    whole = mmseq.train(experiment, output=tmp_path / "whole")
+    experiment, whole = _experiment(toy, tmp_path, window), whole(window)
     interrupt_after(step, number)
     with pytest.raises(Interrupted, match=f"mmseq train --resume {tmp_path}/cut/toy") as error:
         mmseq.train(experiment, output=tmp_path / "cut")
@@ -79,11 +92,10 @@ def test_goes_on_bit_identically(
 
 
 def test_a_stop_amid_validation_leaves_off_before_the_last_step(
-    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Path, tmp_path: Path, whole: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within seconds, however long the validation; the step and the validation are done again."""
-    experiment = mmseq.load_config(toy, [f"data.store={tmp_path / 'stores'}", "training.epochs=3"])
-    whole = mmseq.train(experiment, output=tmp_path / "whole")
+    experiment, whole = _experiment(toy, tmp_path), whole(None)
     original = Keeper.on_validation_batch_end
 
     def hook(self: Keeper, trainer: Any, module: Any, *rest: Any) -> None:

@@ -10,7 +10,6 @@ trimmed off words; times beyond 2^53 that pass; averaged cells that are not coun
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -28,12 +27,6 @@ from mmseq.store import Store
 RECIPES = KEPT | REFUSED
 TRAINED = {"class_that_only_the_test_split_has"}  # takes seconds to begin
 SEEDS = 25
-
-
-@pytest.fixture(autouse=True)
-def no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a power cut leaves is tested elsewhere."""
-    monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 def test_recipes_are_many() -> None:

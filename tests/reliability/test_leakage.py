@@ -230,7 +230,10 @@ def train(yaml: Path, watch: Watch) -> mmseq.Run:
 def trained(yaml: Path) -> Seen:
     """What training did."""
     watch = Watch()
-    run = train(yaml, watch)
+    return seen_in(train(yaml, watch), watch)
+
+
+def seen_in(run: mmseq.Run, watch: Watch) -> Seen:
     return Seen(json.loads(run.splits.read_bytes()), run.model().facts.to_json(), watch.order, watch.weights)
 
 
@@ -249,8 +252,19 @@ def base(silent: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base_trained(base: Path) -> Seen:
-    return trained(base)
+def base_plan(base: Path) -> Seen:
+    return plan(base)
+
+
+@pytest.fixture(scope="module")
+def base_run(base: Path) -> tuple[mmseq.Run, Watch]:
+    watch = Watch()
+    return train(base, watch), watch
+
+
+@pytest.fixture(scope="module")
+def base_trained(base_run: tuple[mmseq.Run, Watch]) -> Seen:
+    return seen_in(*base_run)
 
 
 HELD = ("validation", "test")
@@ -277,10 +291,10 @@ def changed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Changed:
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_what_is_held_out_decides_nothing_before_the_first_step(
-    base: Path, changed: Changed, change: Change
+    base_plan: Seen, changed: Changed, change: Change
 ) -> None:
     """caught: every fault of FAULTS below."""
-    check_same(plan(base), plan(changed(change)))
+    check_same(base_plan, plan(changed(change)))
 
 
 @pytest.mark.parametrize(
@@ -294,12 +308,12 @@ def test_weights_are_the_same_bit_by_bit(base_trained: Seen, changed: Changed, c
     assert base_trained.weights[0] != base_trained.weights[1]
 
 
-def test_the_test_split_decides_nothing_at_all(base: Path, changed: Changed) -> None:
+def test_the_test_split_decides_nothing_at_all(base_run: tuple[mmseq.Run, Watch], changed: Changed) -> None:
     """The best epoch, what is written of it and every metric of training are the same, too.
 
     caught: the best epoch chosen by the test split.
     """
-    runs = [train(yaml, Watch()) for yaml in (base, changed(all_at_once, ("test",)))]
+    runs = [base_run[0], train(changed(all_at_once, ("test",)), Watch())]
     written = [
         {
             name: (run.path / name).read_bytes()

@@ -202,7 +202,7 @@ def test_two_real_processes_and_a_change_on_the_way(
 
 
 def test_two_real_processes(exact: Experiment, tmp_path: Path, in_processes: Any) -> None:
-    """The same in short.
+    """The same in short: two go on from step 20 of a run that one began, in more micro-batches.
 
     Caught: Lightning's mean over processes left in; a validation that each process does whole.
     """
@@ -210,17 +210,18 @@ def test_two_real_processes(exact: Experiment, tmp_path: Path, in_processes: Any
         update={"epochs": 5, "checkpoint": CheckpointConfig(steps=10, keep=9)}
     )
     run = mmseq.train(exact.model_copy(update={"training": training}), output=tmp_path / "alone")
-    _train_again(run, tmp_path / "run", in_processes, 20, 2, ["training.accumulation=2"])
+    _copy(run.path, tmp_path / "run", 20)
+    resume = ["train", "--resume", "run", "--plugin", str(run.plugins[0])]
+    _must_end_well(in_processes([*resume, "--set", "training.accumulation=2"], 2))
+    assert _furthest(_last_weights(tmp_path / "run"), _last_weights(run.path)) <= 1e-9
+    _compare_reports(tmp_path / "run", run.path)
 
 
 def _train_again(
     alone: mmseq.Run, run: Path, in_processes: Any, step: int, size: int, settings: list[str]
 ) -> None:
     """From step 0 in two processes, then from another step as told; each ends as the run did alone."""
-    shutil.copytree(alone.path, run)
-    shutil.rmtree(run / "model")
-    for late in [path for path in (run / "checkpoints").glob("step-*") if int(path.name[5:]) > 0]:
-        shutil.rmtree(late)
+    _copy(alone.path, run, 0)
     again = ["train", "--resume", run.name, "--plugin", str(alone.plugins[0])]
     _must_end_well(in_processes(again, 2))
     assert _furthest(_last_weights(run), _last_weights(alone.path)) <= 1e-9
@@ -230,6 +231,14 @@ def _train_again(
     _must_end_well(in_processes([*again, *begin, *changed], size))
     assert _furthest(_last_weights(run), _last_weights(alone.path)) <= 1e-9
     _compare_reports(run, alone.path)
+
+
+def _copy(alone: Path, run: Path, step: int) -> None:
+    """A run as it was at a step."""
+    shutil.copytree(alone, run)
+    shutil.rmtree(run / "model")
+    for late in [path for path in (run / "checkpoints").glob("step-*") if int(path.name[5:]) > step]:
+        shutil.rmtree(late)
 
 
 def _must_end_well(processes: list[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -62,8 +62,16 @@ def make_smaller(make_experiment: MakeExperiment) -> MakeExperiment:
     return partial(make_experiment, modalities=modalities, tasks=tasks)
 
 
-@pytest.mark.parametrize("fusion", fusions.kinds())
-@pytest.mark.parametrize("core", cores.kinds())
+def pairs() -> Iterator[Any]:
+    """Each core once, and so each fusion several times; all pairs together take long."""
+    for i, core in enumerate(kinds := cores.kinds()):
+        for j, fusion in enumerate(fusions.kinds()):
+            quick = i % len(fusions.kinds()) == j
+            yield pytest.param(core, fusion, marks=() if quick else pytest.mark.slow)
+    assert len(kinds) >= len(fusions.kinds())
+
+
+@pytest.mark.parametrize(("core", "fusion"), pairs())
 def test_contract_of_every_core_and_fusion_with_all_readouts(
     core: str, fusion: str, make_smaller: MakeExperiment, store: Store
 ) -> None:

@@ -15,7 +15,7 @@ from mmseq.cores.recurrent import RecurrentCore
 GATED = ["lstm", "gru", "decay_gru"]
 
 
-def build(kind: str, hidden: int = 2000, **options: int) -> RecurrentCore:
+def build(kind: str, hidden: int = 1000, **options: int) -> RecurrentCore:
     torch.manual_seed(0)
     return cores.build(cores.config_class(kind)(kind=kind, hidden=hidden, layers=2, **options), 3)
 

@@ -31,7 +31,7 @@ def collected(right: list[bool], sizes: list[int] | None = None, **changes: Any)
 
 def test_of_a_share_it_is_the_binomial_interval() -> None:
     """70 of 100 right: 0.7 ± 1.96·√(0.7·0.3/100)."""
-    found = intervals(collected([True] * 70 + [False] * 30), 600)["y"]["accuracy"]
+    found = intervals(collected([True] * 70 + [False] * 30), 200)["y"]["accuracy"]
     low, high = found["interval"]
     assert found["value"] == pytest.approx(0.7)
     assert (low, high) == (pytest.approx(0.61, abs=0.02), pytest.approx(0.79, abs=0.02))
@@ -40,7 +40,7 @@ def test_of_a_share_it_is_the_binomial_interval() -> None:
 def test_groups_are_resampled_whole() -> None:
     """As many labels in a tenth of the units are less sure. caught: labels resampled one by one."""
     one, ten = collected([True] * 70 + [False] * 30), collected([True] * 7 + [False] * 3, [10] * 10)
-    widths = [np.ptp(intervals(c, 300)["y"]["accuracy"]["interval"]) for c in (one, ten)]
+    widths = [np.ptp(intervals(c, 100)["y"]["accuracy"]["interval"]) for c in (one, ten)]
     assert widths[1] > 2 * widths[0]
 
 
@@ -51,11 +51,11 @@ def test_it_repeats() -> None:
 def test_differences_are_paired() -> None:
     """Two runs that are right at the same places but one: the rest cancels out."""
     mine, other = collected([True] * 60 + [False] * 40), collected([True] * 50 + [False] * 50)
-    found = differences(mine, other, 300)["y"]["accuracy"]
+    found = differences(mine, other, 200)["y"]["accuracy"]
     assert (found["run"], found["other"]) == (pytest.approx(0.6), pytest.approx(0.5))
     low, high = found["difference"]
     assert 0.02 < low < 0.07 and 0.13 < high < 0.18
-    same = differences(mine, mine, 50)["y"]["accuracy"]["difference"]
+    same = differences(mine, mine, 20)["y"]["accuracy"]["difference"]
     assert same == (0.0, 0.0)
 
 

@@ -31,9 +31,9 @@ def values(store: Store) -> np.ndarray:
     return store.gather(np.arange(len(store))).events["v"].arrays["values"]
 
 
-def words(store: Store) -> list[str | None]:
-    code = store.gather(np.arange(len(store))).events["v"].arrays["code"][:, 0]
-    return [None if c < 0 else store.vocabularies("v")[0][c] for c in code]
+def words(store: Store, name: str = "v") -> list[str | None]:
+    code = store.gather(np.arange(len(store))).events[name].arrays["code"][:, 0]
+    return [None if c < 0 else store.vocabularies(name)[0][c] for c in code]
 
 
 NOON = datetime(2024, 3, 31, 12, 0, tzinfo=UTC)
@@ -174,7 +174,6 @@ def test_missing_markers(tmp_path: Path) -> None:
 
 
 def test_codes_of_every_type(tmp_path: Path) -> None:
-    reading = Reading("v", "t", codes=("c",))
     forms = {
         "ints": ([3, None, 10], ["3", None, "10"]),
         "floats": (np.array([3.0, np.nan, 10.0]), ["3", None, "10"]),
@@ -193,9 +192,12 @@ def test_codes_of_every_type(tmp_path: Path) -> None:
         "decimals": ([Decimal("3.00"), None, Decimal("-10.50")], ["3", None, "-10.5"]),
         "quotes": (["it's", None, 'a "b"'], ["it's", None, 'a "b"']),
     }
-    for form, (codes, want) in forms.items():
-        rows = {"id": [1] * 3, "t": [0, 1, 2], "c": codes}
-        assert words(store_of(tmp_path / form, rows, reading)) == want, form
+    columns = {form: codes for form, (codes, _) in forms.items()}
+    plan = Plan({form: Reading("v", "t", codes=(form,)) for form in forms})
+    source = MemorySource({"v": {"id": [1] * 3, "t": [0, 1, 2], **columns}}, id="id", group=None)
+    store = prepare(plan, source, tmp_path)
+    for form, (_, want) in forms.items():
+        assert words(store, form) == want, form
 
 
 def test_codes_and_ids_are_the_same_from_files_and_from_memory(tmp_path: Path) -> None:
@@ -210,15 +212,15 @@ def test_codes_and_ids_are_the_same_from_files_and_from_memory(tmp_path: Path) -
     frame = pandas.DataFrame({"id": [1.0, 2.0, 3.0], **columns})
     frame.to_csv(tmp_path / "v", index=False)
     (tmp_path / "v").rename(tmp_path / "v.csv")
+    plan = Plan({name: Reading("v.csv", codes=(name,)) for name in columns})
+    files = TablesSource(root=tmp_path, id="id", group=None, missing=MISSING)
+    stores = [
+        prepare(plan, source, tmp_path / "stores")
+        for source in (files, MemorySource({"v.csv": frame}, id="id", group=None))
+    ]
+    assert stores[0].ids.tolist() == stores[1].ids.tolist() == ["1", "2", "3"]
     for name in columns:
-        plan = Plan({"v": Reading("v.csv", codes=(name,))})
-        files = TablesSource(root=tmp_path, id="id", group=None, missing=MISSING)
-        stores = [
-            prepare(plan, source, tmp_path / "stores")
-            for source in (files, MemorySource({"v.csv": frame}, id="id", group=None))
-        ]
-        assert stores[0].ids.tolist() == stores[1].ids.tolist() == ["1", "2", "3"]
-        assert words(stores[0]) == words(stores[1]), name
+        assert words(stores[0], name) == words(stores[1], name), name
 
 
 def test_a_marker_of_missing_categories_that_is_a_number(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from mmseq.fit import fit
 from mmseq.model import Model
 from mmseq.streaming.lines import answer
 from mmseq.streaming.stream import Stream
+
+Build = Callable[..., Model]
 
 RATE = 100
 STARTS = {"a": 0.0, "b": 0.7, "c": 3.0, "d": 0.25}
@@ -41,7 +43,21 @@ def tables() -> dict[str, Any]:
     }
 
 
-def build(folder: Path, *, timeline: dict[str, Any] | None = None, **options: Any) -> Model:
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A model on the tables, with options of their sound; one for the same options."""
+    folder = tmp_path_factory.mktemp("stores")
+    made: dict[str, Model] = {}
+
+    def build(**options: Any) -> Model:
+        if (key := str(options)) not in made:
+            made[key] = make(folder, **options)
+        return made[key]
+
+    return build
+
+
+def make(folder: Path, *, timeline: dict[str, Any] | None = None, **options: Any) -> Model:
     sound = {"kind": "waveform", "table": "sounds", "time": "t", "column": "x", "rate": RATE, "length": 0.5}
     experiment = Experiment.model_validate(
         {
@@ -115,9 +131,11 @@ WAYS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", WAYS, ids=str)
 @pytest.mark.parametrize("saving", [False, True], ids=["", "saved and loaded"])
-def test_pieces_give_what_the_whole_gives(tmp_path: Path, options: dict[str, Any], saving: bool) -> None:
+def test_pieces_give_what_the_whole_gives(
+    tmp_path: Path, build: Build, options: dict[str, Any], saving: bool
+) -> None:
     """Whatever their lengths; several windows may close in one push; amid it all saved and loaded."""
-    model = build(tmp_path, **options)
+    model = build(**options)
     expected = whole(model)
     assert sum(map(len, expected.values())) > 5
     for id in STARTS:
@@ -132,9 +150,9 @@ def test_pieces_give_what_the_whole_gives(tmp_path: Path, options: dict[str, Any
             assert_same([*found, *([last] if last else [])], expected[id])
 
 
-def test_all_samples_in_one_call(tmp_path: Path) -> None:
+def test_all_samples_in_one_call(build: Build) -> None:
     """A table with a row for each step that has closed, by sample, then in time."""
-    model = build(tmp_path)
+    model = build()
     expected, stream, found = whole(model), Stream(model), []
     waves: list[list[Any]] = []
     for id in STARTS:
@@ -149,8 +167,8 @@ def test_all_samples_in_one_call(tmp_path: Path) -> None:
         assert_same([row for row in found if row["id"] == id], expected[id])
 
 
-def test_one_push_of_one_sample_gives_its_last_row(tmp_path: Path) -> None:
-    model = build(tmp_path)
+def test_one_push_of_one_sample_gives_its_last_row(build: Build) -> None:
+    model = build()
     signal = samples_of("a")
     rows = Stream(model).rows("a", 2.0, {"sound": signal[:200], "age": 1.0})
     assert [row["time"] for row in rows] == pytest.approx([0.5, 0.7, 0.9, 1.1, 1.3, 1.5, 1.7, 1.9])
@@ -160,8 +178,8 @@ def test_one_push_of_one_sample_gives_its_last_row(tmp_path: Path) -> None:
     assert stream.push("a", 2.1, {"sound": signal[205:210]}) is not None
 
 
-def test_a_line_is_answered_by_a_line_for_each_step(tmp_path: Path) -> None:
-    model = build(tmp_path)
+def test_a_line_is_answered_by_a_line_for_each_step(build: Build) -> None:
+    model = build()
     stream, signal = Stream(model), samples_of("a").tolist()
     line = {"id": "a", "time": 1.0, "values": {"sound": signal[:100]}}
     told = answer(stream, json.dumps(line).encode())
@@ -171,9 +189,9 @@ def test_a_line_is_answered_by_a_line_for_each_step(tmp_path: Path) -> None:
     assert answer(stream, json.dumps(line).encode()) is None
 
 
-def test_a_static_value_without_a_window_waits(tmp_path: Path) -> None:
+def test_a_static_value_without_a_window_waits(tmp_path: Path, build: Build) -> None:
     """It is known at the first step, as in a table. caught: a step at the time of the push; losing it."""
-    model, signal = build(tmp_path), samples_of("a")
+    model, signal = build(), samples_of("a")
     stream, other = Stream(model), Stream(model)
     assert stream.push("a", 0.1, {"sound": signal[:10], "age": 9.0}) is None
     stream.save(tmp_path / "live")
@@ -182,10 +200,10 @@ def test_a_static_value_without_a_window_waits(tmp_path: Path) -> None:
     assert row != Stream(model).push("a", 0.5, {"sound": signal[:50]})
 
 
-def test_another_rate(tmp_path: Path) -> None:
+def test_another_rate(build: Build) -> None:
     """A piece may say its rate; then windows are those of a recording of that rate."""
-    model = build(tmp_path, rate=160, given_rate=100)
-    fine = build(tmp_path, rate=160, given_rate=80)
+    model = build(rate=160, given_rate=100)
+    fine = build(rate=160, given_rate=80)
     signal = samples_of("a")
     for said, used in (({"samples": signal[:80], "rate": 80}, model), (signal[:80], fine)):
         rows = Stream(used).rows("a", 1.0, {"sound": said})
@@ -196,9 +214,9 @@ def test_another_rate(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one["sound"][0], other["sound"][0])
 
 
-def test_a_new_recording(tmp_path: Path) -> None:
+def test_a_new_recording(build: Build) -> None:
     """It begins with its own piece; what was left of the one before is no window."""
-    model, signal = build(tmp_path), samples_of("a")
+    model, signal = build(), samples_of("a")
     stream = Stream(model)
     stream.push("a", 0.6, {"sound": signal[:60]})
     with pytest.raises(
@@ -226,8 +244,8 @@ def test_a_new_recording(tmp_path: Path) -> None:
         ({"sound": [0.0] * 100, "numbers": {"y": "high"}}, "sample 'a', numbers: 'high'"),
     ],
 )
-def test_bad_pieces_change_nothing(tmp_path: Path, values: Any, told: str) -> None:
-    model, signal = build(tmp_path), samples_of("a")
+def test_bad_pieces_change_nothing(build: Build, values: Any, told: str) -> None:
+    model, signal = build(), samples_of("a")
     stream, other = Stream(model), Stream(model)
     for one in (stream, other):
         one.push("a", 0.7, {"sound": signal[:70]})
@@ -239,9 +257,9 @@ def test_bad_pieces_change_nothing(tmp_path: Path, values: Any, told: str) -> No
     assert stream.rows("a", 1.4, last) == other.rows("a", 1.4, last)
 
 
-def test_sound_that_comes_later_than_what_was_heard(tmp_path: Path) -> None:
+def test_sound_that_comes_later_than_what_was_heard(build: Build) -> None:
     """A window of before a number that was answered cannot be a step any more."""
-    model, signal = build(tmp_path), samples_of("a")
+    model, signal = build(), samples_of("a")
     stream = Stream(model)
     stream.push("a", 0.4, {"sound": signal[:40]})
     stream.push("a", 0.8, {"numbers": {"y": 1.0}})
@@ -253,9 +271,9 @@ def test_sound_that_comes_later_than_what_was_heard(tmp_path: Path) -> None:
     assert stream.push("a", 0.95, {"sound": None}) is None
 
 
-def test_what_is_kept_is_no_more_than_windows_need(tmp_path: Path) -> None:
+def test_what_is_kept_is_no_more_than_windows_need(build: Build) -> None:
     for options, most in (({}, 50), ({"hop": 0.7}, 50), ({"rate": 160, "given_rate": RATE}, 250)):
-        stream = Stream(build(tmp_path, **options))
+        stream = Stream(build(**options))
         for i in range(40):
             stream.push("a", (i + 1) * 0.25, {"sound": samples_of("a")[:25]})
             assert len(stream.listener.heard["a"]["sound"].kept) <= most
