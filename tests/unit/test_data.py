@@ -98,7 +98,9 @@ def test_a_pivoted_modality_keeps_the_columns_of_training(on_files: Experiment, 
     (values,) = (chunk["values"] for chunk in store.chunks("labs", np.arange(1)))
     assert np.array_equal(values, [[np.nan, np.nan, 9], [np.nan, np.nan, 7]], equal_nan=True)
     assert store.tasks == []
-    assert model.predict(later)["y"].to_pylist() != [None]
+    assert store.entry("labs").unread == {"new": 1}
+    with pytest.warns(UserWarning, match="labs.new: 1 values that training never had; they count as unknown"):
+        assert model.predict(later)["y"].to_pylist() != [None]
 
 
 def test_a_pivoted_modality_without_any_known_code_is_empty(in_memory: Experiment, tmp_path: Path) -> None:
@@ -106,7 +108,8 @@ def test_a_pivoted_modality_without_any_known_code_is_empty(in_memory: Experimen
     tables = {"labs": _rows([("z", 0, "new", 8.0)], "id", "t", "code", "value")}
     store = prepare_inputs(model, tables, tmp_path / "inputs")
     assert store.columns("labs") == ("hb", "k", "na")
-    assert model.predict(tables).num_rows == 1
+    with pytest.warns(UserWarning, match="labs.new: 1 values that training never had"):
+        assert model.predict(tables).num_rows == 1
 
 
 def test_files_are_predicted_from_memory(on_files: Experiment) -> None:
