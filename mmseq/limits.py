@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LARGEST_NUMBER = 9e18
-"""Of a table's numbers. Two of them differ by at most 1.8e19, whose square, 3.24e38, is a float32."""
+LARGEST_NUMBER = 1e140
+"""Of a table's numbers. Sums of 1e28 squares of such are finite in float64, in which facts are fitted."""
 
-LARGEST_RULE = "must lie within ±9e18, for float32 has no square of a larger error: give it in a larger unit"
+LARGEST_RULE = "must lie within ±1e140, for sums of squares of larger ones overflow: give it in a larger unit"

@@ -7,6 +7,7 @@ from duckdb import DuckDBPyConnection
 from mmseq.store.query import only_row
 
 LARGEST_LOSS = 1e-5
+LARGEST_FLOAT32 = 3.4e38
 ROWS_LOOKED_AT = 200_000
 
 
@@ -14,14 +15,21 @@ def needs_float64(connection: DuckDBPyConnection, table: str, column: str, by: s
     """Whether rounding to float32 would move the values by a part of their spread that matters.
 
     Compares the median rounding error with the distance between the quartiles (the whole range, where
-    the quartiles are equal), on evenly spread rows.
+    the quartiles are equal), on evenly spread rows, and looks for values that are too large.
 
     Args:
         table: a typed table, or a query in brackets.
         column: of numbers, NaN where missing.
         by: looks at each value of this column apart.
     """
-    (n_rows,) = only_row(connection, f"SELECT count(*) FROM {table}")
+    (n_rows, largest) = only_row(
+        connection,
+        f"SELECT count(*), max(abs({column})) FILTER (NOT isnan({column})) FROM {table}",
+    )
+    if largest is None:
+        return False
+    if largest > LARGEST_FLOAT32:
+        return True
     stride = max(1, n_rows // ROWS_LOOKED_AT)
     some = (
         f"SELECT x, abs(x - x::FLOAT::DOUBLE) AS loss, part FROM (SELECT {column} AS x, {by} AS part, "

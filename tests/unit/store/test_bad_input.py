@@ -57,9 +57,9 @@ CELLS = {
         "correct it or drop the row, or list it in data.source.missing where it stands for none",
     ),
     "a number without a square": (
-        VITALS.replace("70.5", "-1e38"),
-        "vitals.csv row 5, column 'hr': a number must lie within ±9e18, for float32 has no square of a "
-        "larger error: give it in a larger unit; '-1e38' came; correct it or drop the row, or list it in ",
+        VITALS.replace("70.5", "-1e141"),
+        "vitals.csv row 5, column 'hr': a number must lie within ±1e140, for sums of squares of "
+        "larger ones overflow: give it in a larger unit; '-1e141' came; correct it or drop the row, or ",
     ),
     "infinity": (
         VITALS.replace("80", "-inf"),
