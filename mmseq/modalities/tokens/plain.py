@@ -17,9 +17,8 @@ from mmseq.ragged import Ragged, starts_of
 
 UNKNOWN = 0
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
-_ASCII = re.compile(r"\w+(?:'\w+)*|[^\w\s\x1c-\x1f]|\n", re.ASCII)  # the same of ASCII, and each line's end
-_LINE_END = 10
-_END = -1  # a line's end among the codes
+_SPACE, _SIGN, _LETTER = range(3)
+_KINDS = np.array([(c.isalnum() or c == "_") + (not c.isspace()) for c in map(chr, range(128))], np.uint8)
 _LONG = 32  # characters a token; of a text that is longer, no more is searched than is kept
 
 
@@ -88,7 +87,7 @@ class Words(Tokens):
     unknown = UNKNOWN
 
     def __init__(self, vocabulary: Sequence[str], lower: bool) -> None:
-        self.codes = {word: i + 1 for i, word in enumerate(vocabulary)} | {"\n": _END}
+        self.codes = {word: i + 1 for i, word in enumerate(vocabulary)}
         self.lower, self.size = lower, len(vocabulary) + 1
 
     def cut(self, texts: Ragged, longest: int) -> Ragged:
@@ -100,13 +99,18 @@ class Words(Tokens):
         return Ragged(self._codes(chain.from_iterable(rows)), starts)
 
     def _cut_ascii(self, texts: Ragged) -> Ragged:
-        """The same in one search through all texts, a line each: many short ones cost little more."""
-        spaced = np.where(texts.elements == _LINE_END, ord(" "), texts.elements)
-        text = np.insert(spaced, texts.starts[1:], _LINE_END).astype(np.uint8).tobytes().decode("ascii")
-        codes = self._codes(_ASCII.findall(text.lower() if self.lower else text))
-        ends = np.flatnonzero(codes == _END)
-        counts = np.diff(ends, prepend=-1) - 1
-        return Ragged(codes[codes != _END], starts_of(counts))
+        """The same of all texts at once, with a space after each, and beside each sign."""
+        text = np.insert(texts.elements, texts.starts[1:], ord(" "))
+        kind = _KINDS[text]
+        between = (kind[:-2] == _LETTER) & (kind[2:] == _LETTER)
+        kind[1:-1][between & (text[1:-1] == ord("'"))] = _LETTER
+        sign, letter = kind == _SIGN, kind == _LETTER
+        begins = sign | letter
+        begins[1:] ^= letter[1:] & letter[:-1]  # a letter goes on with the one before
+        place = np.flatnonzero(sign)
+        found = np.insert(text, np.concatenate([place, place + 1]), ord(" ")).tobytes().decode("ascii")
+        codes = self._codes((found.lower() if self.lower else found).split())
+        return Ragged(codes, starts_of(begins.astype(np.int64))[texts.starts + np.arange(len(texts) + 1)])
 
     def _codes(self, found: Iterable[str]) -> Int64[np.ndarray, "token"]:
         return np.array(list(map(self.codes.get, found, repeat(UNKNOWN))), np.int64)
