@@ -3,8 +3,9 @@
     python benchmarks/p12_choices.py cores|balancers|labels [name …] [--split 1] [--epochs 6] [--seeds 0 …]
         [--set KEY=VALUE …]
 
-Each row is configs/p12.yaml with one thing changed, on one split, for the same number of epochs; the epoch is
-chosen on the validation stays, and what is told is of the test stays.
+Each row is configs/p12.yaml, its tasks' losses added up (`balance: fixed`), with one thing changed, on one
+split, for the same number of epochs; the epoch is chosen on the validation stays, and what is told is of the test
+stays.
 
     cores       every core in the configuration's stack of one layer, 96 wide
     balancers   every balancer, the tasks' weights all 1
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     arguments = parser.parse_args()
     common = [f"data.split={{column: split{arguments.split}}}", f"training.epochs={arguments.epochs}"]
-    common += arguments.overrides
+    common += ["balance={kind: fixed}", *arguments.overrides]
     if arguments.choice == "labels":
         tables = Path(mmseq.load_config(CONFIG, common).data.source.root)
         common.append(f"data.source.root={few_labels(tables, arguments.split)}")
