@@ -4,8 +4,8 @@
         [--set KEY=VALUE …]
 
 Each row is configs/p12.yaml, its tasks' losses added up (`balance: fixed`), with one thing changed, on one
-split, for the same number of epochs; the epoch is chosen on the validation stays, and what is told is of the test
-stays.
+split, for the same number of epochs; the epoch is chosen on the validation stays, and what is told is of
+the test stays.
 
     cores       every core in the configuration's stack of one layer, 96 wide
     balancers   every balancer, the tasks' weights all 1
