@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -62,13 +62,15 @@ def make_smaller(make_experiment: MakeExperiment) -> MakeExperiment:
     return partial(make_experiment, modalities=modalities, tasks=tasks)
 
 
-def pairs() -> Iterator[Any]:
+def pairs() -> list[Any]:
     """Each core once, and so each fusion several times; all pairs together take long."""
-    for i, core in enumerate(kinds := cores.kinds()):
-        for j, fusion in enumerate(fusions.kinds()):
-            quick = i % len(fusions.kinds()) == j
-            yield pytest.param(core, fusion, marks=() if quick else pytest.mark.slow)
-    assert len(kinds) >= len(fusions.kinds())
+    fusion_kinds = fusions.kinds()
+    assert len(cores.kinds()) >= len(fusion_kinds)
+    return [
+        pytest.param(core, fusion, marks=() if i % len(fusion_kinds) == j else pytest.mark.slow)
+        for i, core in enumerate(cores.kinds())
+        for j, fusion in enumerate(fusion_kinds)
+    ]
 
 
 @pytest.mark.parametrize(("core", "fusion"), pairs())
