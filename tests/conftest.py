@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import jaxtyping
 import numpy as np
 import pytest
-import shapes  # before mmseq, whose shapes it checks from then on
 import torch
 
 import mmseq
@@ -30,7 +30,15 @@ CHECKED = [Path(__file__).parent / kind for kind in ("unit", "contract")]
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Shapes are checked in unit and contract tests; whole runs would take three times as long."""
     checked = any(item.path.is_relative_to(folder) for folder in CHECKED)
-    shapes.check(checked)
+    jaxtyping.config.update("jaxtyping_disable", not checked)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """As in use: without the tests' checker of shapes, which would speak first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def pytest_collection_finish() -> None:

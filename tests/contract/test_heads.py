@@ -396,7 +396,9 @@ def test_classes_of_other_splits_are_caught(monkeypatch: pytest.MonkeyPatch) -> 
         (TransformsOtherwise, "untransform undoes transform_labels"),
     ],
 )
-def test_wrong_range_is_caught(head_class: type[Head], rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_range_is_caught(
+    head_class: type[Head], rule: str, monkeypatch: pytest.MonkeyPatch, unchecked: None
+) -> None:
     heads.component_class("regression")
     monkeypatch.setitem(heads._classes, "regression", (RegressionConfig, head_class))
     with pytest.raises(AssertionError, match=rule):

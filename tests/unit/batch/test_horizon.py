@@ -239,7 +239,7 @@ def tree_of(**target: str) -> dict[str, Any]:
         ({"tasks": tree_of(modality="ward")}, "must name a modality with a clock; came 'ward', which has no"),
         ({"tasks": tree_of(feature="c")}, "must name a column of modality 'vitals'; came 'c'"),
         ({"tasks": tree_of(modality="codes")}, "must have numbers in columns, as 'regression' reads"),
-        ({"tasks": tree_of(horizon="soon")}, "should match pattern"),
+        ({"tasks": tree_of(horizon="soon")}, "needs a number with its unit"),
         ({"tasks": tree_of(horizon="0h")}, "needs some time; '0h' came"),
         ({"tasks": {"y": tree_of()["y"] | {"table": "t"}}}, "both `target` and `table`"),
         ({"tasks": {"y": tree_of()["y"] | {"column": "a"}}}, "both `target` and `column`"),

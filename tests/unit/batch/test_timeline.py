@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import jaxtyping
 import pytest
 import torch
 
@@ -51,14 +50,6 @@ def test_batch_moves_with_everything() -> None:
 
 def step(*values: int) -> torch.Tensor:
     return torch.tensor(values)
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """As in use: without the tests' type checker, which would speak first."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 BROKEN: list[tuple[Callable[[], object], str]] = [

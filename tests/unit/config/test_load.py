@@ -14,8 +14,6 @@ from mmseq.config.load import load_config
 from mmseq.errors import ConfigError
 from mmseq.modalities import modalities
 
-KINDS = ", ".join(modalities.kinds())
-
 
 def problems(path: Path, *overrides: str) -> list[str]:
     """Each problem, with the folder left out."""
@@ -119,20 +117,20 @@ def test_one_readout_needs_no_list(write: Callable[..., Path]) -> None:
             "kind: numeric",
             "kind: numerc",
             "numerc",
-            f"modalities.flights.kind: unknown kind 'numerc'; known: {KINDS}; did you mean 'numeric'?",
+            "modalities.flights.kind: unknown kind 'numerc'; known: KINDS; did you mean 'numeric'?",
         ),
         (
             "kind: numeric",
             "kind: hologram",
             "hologram",
-            f"modalities.flights.kind: unknown kind 'hologram'; known: {KINDS}; "
+            "modalities.flights.kind: unknown kind 'hologram'; known: KINDS; "
             "install the package that offers it, or name its file under `plugins:` or by --plugin",
         ),
         (
             "kind: numeric, ",
             "",
             "{table: flights.csv, time: minute, columns",
-            f"modalities.flights: needs `kind`, one of {KINDS}",
+            "modalities.flights: needs `kind`, one of KINDS",
         ),
         (
             "{kind: uncertainty}",
@@ -284,7 +282,7 @@ def test_each_problem_says_where_what_and_what_to_do(
     (problem,) = problems(path)
     first, line, caret = problem.splitlines()
     place, said = first.split(": ", 1)
-    assert said == message
+    assert said == message.replace("KINDS", ", ".join(modalities.kinds()))  # some test may have added one
     row, column = (int(number) - 1 for number in place.removeprefix("run.yaml:").split(":"))
     written = path.read_text().splitlines()[row]
     assert written[column:].startswith(at)
