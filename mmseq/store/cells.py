@@ -66,7 +66,8 @@ class Cell:
             case "last moment":
                 return f"CASE WHEN {self._is_missing()} THEN NULL ELSE coalesce({moment}, {bad}) END"
         missing = f"CASE WHEN {self._is_missing()} THEN {NAN} ELSE {bad} END"
-        is_good = f"isfinite({number})" if self.kind == "last clock" else f"NOT {self._is_large()}"
+        # NaN is greater than any number, but not where DuckDB has read a Parquet file's own largest one.
+        is_good = f"isfinite({number})" + (f" AND NOT {self._is_large()}" if self.kind == "number" else "")
         return f"CASE WHEN {is_good} AND NOT {self._is_marker()} THEN {number} ELSE {missing} END"
 
     def broken(self) -> str:

@@ -149,6 +149,16 @@ def test_a_mean_of_large_numbers_is_exact(tmp_path: Path) -> None:
     assert store.entry("v").report["averaged cells"] == 1
 
 
+def test_a_parquet_nan_that_is_not_declared_is_refused(tmp_path: Path) -> None:
+    """Caught: a bound alone, which DuckDB takes as kept where the file's own statistics say so."""
+    pyarrow.parquet.write_table(
+        pyarrow.table({"id": [1, 1], "t": [0, 1], "x": [1.0, np.nan]}), tmp_path / "v.parquet"
+    )
+    source = TablesSource(root=tmp_path, id="id", group=None, missing=["", "NA"])
+    with pytest.raises(DataError, match="row 2, column 'x': a number must be finite, or missing"):
+        prepare(Plan({"v": Reading("v.parquet", "t", ("x",))}), source, tmp_path / "stores")
+
+
 @pytest.mark.parametrize("kind", [".csv", ".parquet"])
 def test_a_large_number_may_stand_for_missing(tmp_path: Path, kind: str) -> None:
     """Fill values such as 1e20 or 9.96921e36. Caught: refused for their size, though they are declared."""
