@@ -202,10 +202,27 @@ def test_every_line_runs(tmp_path: Path) -> None:
     lines = [*PYTHON, *(line for line in scripts if not any(shown.startswith(line) for shown in PYTHON))]
     for line in lines:
         _succeeds([sys.executable, *_words(line)], tmp_path)
-    typed: list[tuple[str, Any, str]] = [("mmseq", _shortened(line), _input(line)) for line in MMSEQ]
+    typed: list[tuple[str, Any, str]] = [("mmseq", _with_gaps(tmp_path), "")]
+    typed += [("mmseq", _shortened(line), _input(line)) for line in MMSEQ]
     typed += [("python", block, "") for block in _blocks("python") if ".register(" not in block]
     (tmp_path / "lines.json").write_text(json.dumps(typed))
     _succeeds([sys.executable, "-c", DRIVER], tmp_path)
+
+
+def _with_gaps(folder: Path) -> list[str]:
+    """Tables of a user's own, and the words that train the run which the example of `impute` names."""
+    (folder / "data" / "vitals").mkdir(parents=True)
+    rows = "".join(f"p{i},{hour},{'' if hour % 3 else i + hour}\n" for i in range(20) for hour in range(6))
+    (folder / "data" / "vitals" / "vitals.csv").write_text(f"id,hour,hr\n{rows}")
+    (folder / "vitals.yaml").write_text("""\
+name: vitals
+data: {source: {kind: tables, root: data/vitals, id: id}}
+modalities: {vitals: {kind: numeric, table: vitals.csv, time: hour, columns: [hr]}}
+core: {kind: gru}
+tasks: {fill: {kind: imputation, modality: vitals}}
+training: {epochs: 1}
+""")
+    return ["train", "--config", "vitals.yaml"]
 
 
 def _download(folder: Path) -> None:
