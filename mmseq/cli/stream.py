@@ -41,8 +41,7 @@ def command(
     model = open_model(run, plugin)
     if state is not None:
         check_replaceable(state, SCHEMA)
-    there = state is not None and found_at(state).is_dir()
-    stream = Stream.load(state, model) if state is not None and there else Stream(model)
+    stream = Stream.load(state, model) if state is not None and found_at(state).is_dir() else Stream(model)
     bad = 0
     try:
         for number, line in enumerate(typer.get_binary_stream("stdin"), 1):

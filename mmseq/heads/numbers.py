@@ -49,7 +49,7 @@ def check_numbers(labels: Labels, transform: Transform | None) -> None:
     wrong = np.isinf(labels.values)
     problem = "labels must be finite, or missing"
     if not wrong.any():
-        wrong = np.abs(labels.values) > np.float64(LARGEST_NUMBER)  # beyond float32
+        wrong = np.abs(labels.values) > np.float64(LARGEST_NUMBER)  # float32 does not hold it
         problem = f"labels {LARGEST_RULE}"
     if transform == "log1p" and not wrong.any():
         wrong = labels.values <= -1

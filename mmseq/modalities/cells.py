@@ -22,9 +22,9 @@ def number_cell(cell: Any) -> float:
             number = float(cell)
         except OverflowError:  # a whole number beyond all floats
             number = math.inf
-        if math.isfinite(number) and abs(number) > LARGEST_NUMBER:
-            raise DataError(f"{str(cell)[:60]!r}: a value {LARGEST_RULE}")
         if not math.isinf(number):
+            if abs(number) > LARGEST_NUMBER:
+                raise DataError(f"{str(cell)[:60]!r}: a value {LARGEST_RULE}")
             return number
     raise DataError(f"{str(cell)[:60]!r}: a value must be a finite number, or None where it is missing")
 
