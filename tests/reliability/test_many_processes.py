@@ -188,7 +188,10 @@ def test_one_that_is_killed_ends_all(work: Path, rank: int) -> None:
 
 @pytest.mark.slow
 def test_a_launcher_that_is_killed_leaves_no_process_behind(work: Path) -> None:
-    """Each notes it, and they stop together with a checkpoint."""
+    """Each notes it, and they stop together with a checkpoint.
+
+    Caught: processes that train on, unseen, and end well; one that ends at once, without a checkpoint.
+    """
     with _started(work, ARGUMENTS, SLOW="0.3") as process:
         pids = _wait_for_steps(work, 3)
         process.kill()
@@ -198,7 +201,7 @@ def test_a_launcher_that_is_killed_leaves_no_process_behind(work: Path) -> None:
         _must_be_gone(pids)
     taken = [len(_steps(work, rank)) for rank in (0, 1)]
     last = max((work / "runs" / "toy" / "checkpoints").glob("step-*"))
-    assert read_checkpoint(last).progress.step == taken[0] == taken[1]
+    assert read_checkpoint(last).progress.step == taken[0] == taken[1] < 48
 
 
 TWO_RUNS = """

@@ -166,6 +166,7 @@ def test_a_second_signal_goes_to_all(instead: Callable[[str], None], tmp_path: P
 def test_none_outlives_a_launch_that_fails(
     instead: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Caught: processes that are left running."""
     instead("(here / f'pid.{rank}').write_text(str(os.getpid()))\nnote('ready')\nwait_for('never')")
 
     def fail(ranks: object) -> tuple[int, int]:

@@ -112,6 +112,7 @@ def test_one_that_is_gone_without_a_word_is_told_by_the_other(in_processes: Any)
 
 
 def test_alone_there_is_nobody_to_ask() -> None:
+    """Caught: an error that ends here; a leader that gathers nothing of its own; a broadcast to nobody."""
     with together() as us:
         assert us is ALONE and us.leads and us.size == 1
         assert (us.tell("a"), us.gather("a"), us.any(True, False)) == ("a", ["a"], [True, False])
