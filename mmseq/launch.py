@@ -20,6 +20,7 @@ from mmseq.place import LISTENING
 from mmseq.signals import STOPS, handling
 
 _GRACE = 20.0  # seconds that processes have to end by themselves once one has failed
+_QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # torch warns of one that is gone by its own stack in C++
 WATCHED = "MMSEQ_LAUNCHER"  # the end of a pipe that closes when the launcher is no more
 
 
@@ -51,8 +52,11 @@ def _lost(size: int, failed: int, code: int) -> ProcessLost:
         code = 128 - code
     if code in [128 + number for number in STOPS]:
         return ProcessLost("", code)
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return ProcessLost(f"process {failed} of {size} ended {how}, and so all did", max(code, 1))
+    told = f"process {failed} of {size} ended"
+    if code < 0:  # it could not say how to go on
+        name = signal.Signals(-code).name
+        return ProcessLost(f"{told} by {name}, and so all did; go on with --resume", 1)
+    return ProcessLost(f"{told} with exit code {code}, and so all did", code)
 
 
 @contextmanager
@@ -69,7 +73,7 @@ def _ranks(
                 ranks.append(
                     subprocess.Popen(
                         [sys.executable, "-m", "mmseq", *arguments],
-                        env=os.environ | environment(rank, size, there) | {WATCHED: str(alive)},
+                        env=_QUIET | os.environ | environment(rank, size, there) | {WATCHED: str(alive)},
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL if rank else None,
                         stderr=said[rank],

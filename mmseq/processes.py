@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,7 @@ class Processes:
     Attributes:
         place: of this one.
         group: over which they tell one another; None: there is no other.
-        store: where one that fails leaves word.
+        store: where they leave word for one another.
     """
 
     place: Place = field(default_factory=Place)
@@ -114,6 +115,17 @@ class Processes:
         if self.size > 1:
             distributed.barrier(group=self.group)
 
+    def leave_word(self, name: str, word: str) -> None:
+        """For the leader, which looks for it when it likes; nobody waits."""
+        if self.store is not None:
+            self.store.set(name, word)
+
+    def word(self, name: str) -> str | None:
+        """What another process left under a name, for the leader alone to see; None: nothing."""
+        if self.store is None or not self.leads or not self.store.check([name]):
+            return None
+        return self.store.get(name).decode()
+
     def _tell_failure(self, exit_code: int) -> dict[str, Any]:
         """Leaves word of a failure here; what comes back is of the process that failed first.
 
@@ -150,7 +162,7 @@ class Processes:
             if _is_of_others(error):
                 raise ProcessLost(
                     f"process {self.rank} of {self.size}: another one ended without a word, or cannot be "
-                    f"reached any more ({str(error).splitlines()[0]}); go on with --resume",
+                    f"reached any more ({_in_short(error)}); go on with --resume",
                     1,
                 ) from error
             raise
@@ -161,6 +173,11 @@ def _is_of_others(error: BaseException) -> bool:
     if isinstance(error, distributed.DistError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "by peer", "NCCL"))
+
+
+def _in_short(error: BaseException) -> str:
+    """What a library says of a lost connection, without where in its source, and what to make of it."""
+    return re.sub(r"^\[\S*:\d+\] ", "", str(error).splitlines()[0]).partition(". ")[0]
 
 
 ALONE = Processes()

@@ -29,6 +29,7 @@ _UNCHOSEN = (
     "where the validation split has no label of its task; see training.monitor"
 )
 _VANISHED, _EXPLODED = 1e-7, 100.0
+_STOP = "stop"
 
 
 class Keeper(pl.Callback):
@@ -87,9 +88,20 @@ class Keeper(pl.Callback):
             self.before_last = self._snapshot(trainer, module)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        if self.stop.number is not None and self.processes.leads and self.before_last is not None:
+        number = self._heard()
+        if number is not None and self.before_last is not None:
             self._write(self.before_last)
-            self._stop(self.stop.number, self.before_last.progress.step)
+            self._stop(number, self.before_last.progress.step)
+
+    def _heard(self) -> int | None:
+        """The signal that came to this process, or of which another left word for the leader.
+
+        Amid validation processes cannot ask one another: their batches are not equally many.
+        """
+        if self.stop.number is not None and not self.processes.leads:
+            self.processes.leave_word(_STOP, str(self.stop.number))
+        word = self.processes.word(_STOP) if self.stop.number is None else None
+        return self.stop.number if word is None else int(word)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any = None, batch: Any = None, index: int = 0

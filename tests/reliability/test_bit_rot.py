@@ -223,7 +223,10 @@ def test_whole_store_of_other_data(kept: dict[str, Kept], experiments: list[Expe
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_files(kept: dict[str, Kept], kind: str) -> None:
-    """One that no manifest lists: refused by name; a store is not made of it, and leaves it alone."""
+    """One that no manifest lists: refused by name; a store is not made of it, and leaves it alone.
+
+    Caught: files read by the manifest alone.
+    """
     one = kept[kind]
     before = read_store(one.path) if kind == "store" else ""
     extra = one.path / "weights.pkl"
@@ -292,7 +295,10 @@ def test_command_line(
 
 
 def test_weights_are_as_they_were(kept: dict[str, Kept]) -> None:
-    """The undamaged ones are read: all tests above would pass on a reader that refuses everything."""
+    """The undamaged ones are read: all tests above would pass on a reader that refuses everything.
+
+    Caught: every file of weights refused.
+    """
     weights = Model.load(kept["bundle"].path).state_dict().values()
     assert all(torch.equal(value, torch.full_like(value, OLD)) for value in weights)
     assert read_checkpoint(kept["checkpoint"].path).progress.step == 1

@@ -202,7 +202,10 @@ def sweep(points: Points, fault: Fault, stride: int) -> int:
 
 @pytest.mark.parametrize("fault", ["lost", "full"])
 def test_some_points(points: Points, fault: Fault) -> None:
-    """See `test_every_point`."""
+    """See `test_every_point`.
+
+    Caught: no fsync of a file; a full disk told by its OSError.
+    """
     assert sweep(points, fault, len(points.trace) // 4) > 4
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from apart import MMSEQ, finished
 
 import mmseq
 from mmseq.training.checkpoint import read_checkpoint
 
-STEPS, LIMIT = 20_000, 120
+STEPS = 20_000
 YAML = """\
 name: long
 data:
@@ -78,9 +77,7 @@ def long(tmp_path: Path) -> Path:
 
 
 def _run(folder: Path, program: list[str], *arguments: str, **told: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *program, *arguments]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"} | told
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT)
+    return finished(folder, [*program, *arguments], MALLOC_ARENA_MAX="1", **told)
 
 
 def _must_be_told(done: Any, folder: Path) -> int:
@@ -110,7 +107,7 @@ def test_a_real_shortage(long: Path) -> None:
     program = ["-c", SHORT.format(bytes=96 << 20)]
     step = _must_be_told(_run(long, program, "train", "-c", "long.yaml"), long)
     assert step in (0, 1)
-    done = _run(long, ["-m", "mmseq"], "train", "--resume", "runs/long")
+    done = _run(long, MMSEQ, "train", "--resume", "runs/long")
     assert done.returncode == 0, done.stderr
     assert mmseq.Run(long / "runs" / "long").model() is not None
 
@@ -124,9 +121,9 @@ def test_what_a_device_says_in_a_plugin_and_a_smaller_load(long: Path) -> None:
     (long / "greedy.py").write_text(PLUGIN)
     most = {"MOST": str(STEPS + 15)}  # the long sample fits with at most one other
     arguments = ["--plugin", "greedy.py", "--set", "modalities.v.encoder={kind: greedy}"]
-    done = _run(long, ["-m", "mmseq"], "train", "-c", "long.yaml", *arguments, **most)
+    done = _run(long, MMSEQ, "train", "-c", "long.yaml", *arguments, **most)
     _must_be_told(done, long)
     assert "Tried to allocate 20.00 GiB" in done.stderr and "greedy" not in done.stderr
     resume = ["train", "--resume", "runs/long", "--plugin", "greedy.py", "--set", "training.accumulation=4"]
-    done = _run(long, ["-m", "mmseq"], *resume, **most)
+    done = _run(long, MMSEQ, *resume, **most)
     assert done.returncode == 0, done.stderr

@@ -51,7 +51,10 @@ for ask in (lambda: torch.empty(1 << 30), lambda: np.empty(1 << 30), lambda: byt
 
 
 def test_a_real_shortage_is_told_whoever_meets_it() -> None:
-    """torch, numpy and Python itself, in a process with little address space."""
+    """torch, numpy and Python itself, in a process with little address space.
+
+    Caught: numpy's and Python's MemoryError let through; what torch says on the CPU not known.
+    """
     done = subprocess.run([sys.executable, "-c", SHORT], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
@@ -68,6 +71,7 @@ def test_a_real_shortage_is_told_whoever_meets_it() -> None:
     ],
 )
 def test_other_errors_are_not(error: Exception, is_so: bool) -> None:
+    """Caught: any RuntimeError taken for a shortage; any error whose words sound like one."""
     assert is_out_of_memory(error) == is_so
 
 
@@ -78,6 +82,7 @@ def batch(experiment: Experiment, store: Store) -> Batch:
 
 
 def test_the_batch_is_told_and_what_to_do(batch: Batch) -> None:
+    """Caught: all lines of what was said; a batch that is asked for its size where there is none yet."""
     lengths = batch.timeline.lengths_list
     with (
         pytest.raises(MemoryShort) as told,
@@ -97,6 +102,7 @@ def test_the_batch_is_told_and_what_to_do(batch: Batch) -> None:
 
 
 def test_other_errors_go_on_as_they_are() -> None:
+    """Caught: every error told as a shortage."""
     with pytest.raises(RuntimeError, match="shapes"), telling_shortage(lambda: ("", None), ""):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 

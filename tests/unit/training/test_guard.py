@@ -43,6 +43,7 @@ def test_a_spike_is_so_many_deviations_above_the_mean(mean: float) -> None:
 
 
 def test_no_spike_before_there_is_anything_to_compare_with() -> None:
+    """Caught: spikes told after two losses; none told before forty."""
     guard = _settled(np.random.default_rng(0).normal(size=19).tolist())
     assert not guard.is_spike(1e9, SPIKE)
     guard.take(0.0)
@@ -50,6 +51,7 @@ def test_no_spike_before_there_is_anything_to_compare_with() -> None:
 
 
 def test_bad_steps_are_counted_in_all_and_in_a_row() -> None:
+    """Caught: a row that a good step does not end; one that ends the count of all, too."""
     guard = _settled([1.0])
     guard.skip()
     guard.skip()
