@@ -156,13 +156,15 @@ def _there(folder: Path) -> ConfigError:
 def _texts(name: str, word: str, part: Part) -> dict[str, str]:
     """The files of the package that are text, by their path in it."""
     module = f"mmseq_{name}"
+    example = _example(word, part)
+    use = next(line.strip() for line in example.splitlines() if part.new in line)
     made = {
         f"{module}/__init__.py": f'"""The {word} {name} for mmseq."""\n',
         f"{module}/{name}.py": _template(f"{word}.py"),
         f"tests/test_{name}.py": _template("test_my_kind.py") + _options_test(part),
         "pyproject.toml": _template("pyproject.toml"),
-        "example.yaml": _example(word, part),
-        "README.md": _template("README.md").replace("my_use", part.new).replace("my_about", part.about),
+        "example.yaml": example,
+        "README.md": _template("README.md").replace("my_use", use).replace("my_about", part.about),
     }
     titled = "".join(piece.capitalize() for piece in name.split("_"))
     words = {

@@ -91,7 +91,10 @@ def _check_json(trial: ConfigTrial) -> None:
     rule, remedy = "a config goes through JSON unchanged", "use field types that pydantic reads back"
     where = type(trial.config).__name__
     try:
-        again = trial.registry.parse(json.loads(trial.config.model_dump_json()))
+        dumped = json.loads(trial.config.model_dump_json())
+        left_out = ", ".join(sorted(set(type(trial.config).model_fields) - set(dumped)))
+        require(not left_out, where, rule, f"{left_out} is not in it", "exclude no field")
+        again = trial.registry.parse(dumped)
     except ValueError as error:
         told = str(error).replace("\n", " ")
         require(False, where, rule, f"it is refused ({told})", remedy)

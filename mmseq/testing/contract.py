@@ -8,6 +8,8 @@ from typing import Generic, Literal, TypeVar
 
 from mmseq.testing.compare import Broken
 
+REMEDY = "return what the methods of its base class are annotated to return, in number, type and shape"
+
 Trial = TypeVar("Trial")
 Status = Literal["passed", "failed", "does not apply", "could not run"]
 
@@ -92,6 +94,11 @@ class Case(Generic[Trial]):
                 continue
             except Broken as broken:
                 raise broken.in_line(check.name) from None
+            except NoExample:
+                raise
+            except Exception as error:
+                error.add_note(f"{check.name}: {check.rule}; this came instead of an answer; {REMEDY}")
+                raise
 
     def results(self) -> Iterator[Result]:
         """What comes of each check; a failure is no end."""
@@ -102,7 +109,7 @@ class Case(Generic[Trial]):
             return
         except Exception as error:
             rule = "the component is built from its config, and from the facts that it fits itself"
-            yield Result("built", rule, "failed", _told(error), self.name)
+            yield Result("built", rule, "failed", _told(error, rule), self.name)
             yield from self._untried("the component cannot be built")
             return
         for check in self.contract:
@@ -122,14 +129,16 @@ def _run(check: Check[Trial], trial: Callable[[], Trial]) -> tuple[Status, str]:
     except NoExample as error:
         return "could not run", str(error)
     except Exception as error:
-        return "failed", _told(error)
+        return "failed", _told(error, check.rule)
     return "passed", ""
 
 
-def _told(error: Exception) -> str:
-    """A broken rule in its own words; any other exception with the place in the plugin that it came from."""
+def _told(error: Exception, rule: str) -> str:
+    """A broken rule in its own words; any other exception with the rule, and its place in the plugin."""
     if isinstance(error, Broken):
         return str(error)
     from mmseq.blame import plugin_error
 
-    return str(plugin_error(error) or f"{type(error).__name__}: {error}")
+    if (blamed := plugin_error(error)) is not None:
+        return f"{rule}; {blamed}"
+    return f"{rule}; {type(error).__name__}: {error} came of what it returned; {REMEDY}"

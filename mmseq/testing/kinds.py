@@ -9,6 +9,7 @@ from typing import Any
 from mmseq.errors import PluginError
 from mmseq.registry import family
 from mmseq.testing import balancers, cores, encoders, fusions, heads, modalities, readouts, sources
+from mmseq.testing.configs import CONTRACT as CONFIG
 from mmseq.testing.configs import built, config_case
 from mmseq.testing.contract import Case, Contract, NoExample, Result
 
@@ -46,7 +47,7 @@ def check_kind(family_name: str, kind: str, **options: Any) -> None:
 
 def results(family_name: str, kind: str, options: Mapping[str, Any] | None = None) -> Iterator[Result]:
     """What comes of each check of a kind; a check that could not be tried says why, and is not passed."""
-    contract = CONTRACTS[family_name]
+    contract = (*CONFIG, *CONTRACTS[family_name])
     try:
         found = cases(family_name, kind, options or {})
     except PluginError:

@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mmseq
+from mmseq.config.places import Text
+from mmseq.config.yaml import parse_yaml
 from mmseq.kit.new import PARTS
 from mmseq.registry import FAMILIES, family
+from mmseq.testing import check_kind
 
 Run = Callable[..., Any]
 ROOT = Path(mmseq.__file__).parents[1]
@@ -101,6 +104,9 @@ def test_a_new_package_is_whole_and_has_no_word_of_the_template(
         if not name.endswith(".duckdb"):
             assert not re.search(r"my.?(kind|word|family|use|about)", (folder / name).read_text(), re.I), name
     assert [path.name for path in folder.parent.iterdir()] == ["mmseq-own-part"]
+    (shown,) = re.findall(r"```yaml\n(.*)\n```", (folder / "README.md").read_text())
+    assert shown in map(str.strip, (folder / "example.yaml").read_text().splitlines())
+    assert isinstance(parse_yaml(Text("README.md", shown)).value, Mapping), "it is YAML by itself"
 
 
 QUICK = ("encoder", "fusion", "balancer")
@@ -285,8 +291,30 @@ def test_check_names_the_line_of_a_plugin_that_raises(mmseq: Run) -> None:
     outcome = mmseq("plugin", "check", "ours.py")
     assert outcome.code == 1
     path = Path("ours.py").resolve()
-    assert f"plugin {path}:11: encoders 'ours' failed with ZeroDivisionError" in outcome.err
+    told = f"plugin {path}:11: encoders 'ours' failed with ZeroDivisionError"
+    assert (
+        f"failed: finite: numbers are finite, also for events of which all is missing; {told}" in outcome.err
+    )
     assert "Traceback" not in outcome.err
+
+
+def test_what_returns_nothing_is_told_what_to_return(mmseq: Run) -> None:
+    """Caught: an exception of the contract's own code, told as it came, without a rule or a remedy."""
+    write(GOOD.replace("return super().forward(events)", "super().forward(events)"))
+    outcome = mmseq("plugin", "check", "ours.py")
+    assert outcome.code == 1
+    for line in filter(None, outcome.err.splitlines()):
+        assert line.endswith(
+            "return what the methods of its base class are annotated to return, in number, type and shape"
+        ), line
+    assert (
+        "failed: shapes: returns (event, width), in the dtype of its weights; AttributeError" in outcome.err
+    )
+    with pytest.raises(AttributeError) as caught:
+        check_kind("encoders", "ours")
+    assert caught.value.__notes__[0].startswith(
+        "shapes: returns (event, width), in the dtype of its weights; "
+    )
 
 
 def test_what_could_not_run_is_not_passed(mmseq: Run) -> None:
@@ -297,6 +325,7 @@ def test_what_could_not_run_is_not_passed(mmseq: Run) -> None:
     outcome = mmseq("plugin", "check", "ours.py")
     assert outcome.code == 1
     assert "0 checks passed" in outcome.out and " could not run" in outcome.out
+    assert "could not run: config: " in outcome.err
     assert "no config of kind 'ours' can be made up: size: Field required" in outcome.err
     assert mmseq("plugin", "check", "ours", "--set", "size=3").code == 0
 
@@ -318,7 +347,8 @@ def test_a_component_that_cannot_be_built_is_told(mmseq: Run) -> None:
     )
     outcome = mmseq("plugin", "check", "ours.py")
     assert outcome.code == 1
-    assert "failed: built: plugin " in outcome.err and "KeyError" in outcome.err
+    assert "failed: built: the component is built from its config, and from the facts" in outcome.err
+    assert "; plugin " in outcome.err and "KeyError" in outcome.err
     assert "could not run: shapes: the component cannot be built" in outcome.err
 
 

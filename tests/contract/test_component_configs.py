@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from mmseq.registry import FAMILIES, family
 from mmseq.testing.configs import config_case
@@ -38,3 +38,10 @@ def test_planted_fault_is_caught(name: str, value: Any, monkeypatch: pytest.Monk
 def test_another_value_that_comes_back_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     field = Annotated[int, AfterValidator(lambda value: value + 1)]
     require_fault(name, field, 0, f"{RULE}; .*sizes=1 came back for .*sizes=0", monkeypatch)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_field_that_is_left_out_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default would come back for whatever was configured. Caught: comparing a default config alone."""
+    field = Annotated[int, Field(exclude=True)]
+    require_fault(name, field, 0, f"{RULE}; sizes is not in it; exclude no field", monkeypatch)
