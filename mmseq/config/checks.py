@@ -33,6 +33,7 @@ def contradictions(experiment: Experiment) -> Iterator[Contradiction]:
     yield from _anchor(experiment)
     yield from _markers(experiment)
     yield from _task_names(experiment)
+    yield from _weights(experiment)
     yield from _task_modalities(experiment)
     yield from _long_samples(experiment)
     yield from _readout(experiment)
@@ -170,6 +171,12 @@ def _task_names(experiment: Experiment) -> Iterator[Contradiction]:
                 f"is a column of every prediction table ({', '.join(COLUMNS)}); give the task another name"
             )
             yield ("tasks", name), message
+
+
+def _weights(experiment: Experiment) -> Iterator[Contradiction]:
+    """A task of weight 0 is evaluated beside others; alone it leaves nothing to learn from."""
+    if not any(task.weight for task in experiment.tasks.values()):
+        yield ("tasks",), "have weight 0, every one: nothing would be trained; give one a weight above 0"
 
 
 def _task_modalities(experiment: Experiment) -> Iterator[Contradiction]:

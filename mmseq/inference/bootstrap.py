@@ -54,6 +54,24 @@ class Answers:
         rows = torch.from_numpy(ranges(self.starts[units], counts, starts_of(counts)))
         return values_of(self.head, self.parameters[rows], self.target.take(rows))
 
+    def labels(self) -> Shaped[np.ndarray, "label column"] | None:
+        """What the labels are, sorted within each unit; None where codes stand for what only the head knows.
+
+        Classes by their names, for runs may order them differently; numbers in the precision of all stores,
+        NaN where they are missing.
+        """
+        spec, value, observed = self.head.spec, self.target.value, self.target.observed
+        if hasattr(spec, "classes") and not value.is_floating_point():
+            told = np.array(spec.classes, str)[value.numpy()]
+        elif value.is_floating_point() and not hasattr(spec, "parts"):
+            seen = value if observed is None else torch.where(observed, value, torch.nan)
+            told = seen.numpy().astype(np.float32)
+        else:
+            return None
+        told = told.reshape(len(value), -1)
+        unit = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        return np.asarray(told[np.lexsort((*told.T, unit))])
+
 
 @dataclass(frozen=True)
 class Collected:
@@ -167,7 +185,7 @@ def differences(mine: Collected, other: Collected, repeats: int = REPEATS) -> di
 
 
 def _difference(task: str, mine: Answers, other: Answers, repeats: int) -> dict[str, Any]:
-    if not np.array_equal(mine.starts, other.starts):
+    if not np.array_equal(mine.starts, other.starts) or not _alike(mine.labels(), other.labels()):
         raise ConfigError(
             f"--against: task {task!r} has other labels in the other run; compare runs whose tasks read the "
             "same column"
@@ -181,6 +199,14 @@ def _difference(task: str, mine: Answers, other: Answers, repeats: int) -> dict[
 
     spread = _between(_resampled(both, len(mine.starts) - 1, repeats))
     return {name: {"run": here[name], "other": there[name], "difference": spread[name]} for name in names}
+
+
+def _alike(mine: np.ndarray | None, other: np.ndarray | None) -> bool:
+    """Whether labels are the same, as far as it is known."""
+    if mine is None or other is None:
+        return True
+    is_text = mine.dtype.kind == "U"
+    return is_text == (other.dtype.kind == "U") and np.array_equal(mine, other, equal_nan=not is_text)
 
 
 def _resampled(

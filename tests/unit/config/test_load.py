@@ -290,6 +290,14 @@ def test_each_problem_says_where_what_and_what_to_do(
     assert line[caret.index("^") :].startswith(at)
 
 
+def test_some_task_has_to_be_trained(write: Callable[..., Path]) -> None:
+    """Caught: a run that trains nothing, and blames the core for gradients that vanish."""
+    weights = [f"tasks.{task}.weight=0" for task in ("level", "delay", "next")]
+    assert load_config(write(), weights[:2]).tasks["next"].weight
+    (problem,) = problems(write(), *weights)
+    assert "tasks: have weight 0, every one: nothing would be trained; give one a weight above 0" in problem
+
+
 def test_all_problems_at_once_in_the_order_of_the_file(write: Callable[..., Path]) -> None:
     path = write(("hidden: 128", "hiden: 1"), ("epochs: 20", "epochs: x"), ("kind: gated", "kind: gate"))
     found = problems(path, "seed=-1", "name=3")

@@ -10,7 +10,9 @@ import torch
 
 from mmseq.batch import Target
 from mmseq.errors import ConfigError
+from mmseq.heads import Head
 from mmseq.heads.classification import ClassificationHead, ClassSpec
+from mmseq.heads.regression import RegressionHead, RegressionSpec
 from mmseq.inference.bootstrap import Answers, Collected, differences, intervals
 from mmseq.ragged import starts_of
 
@@ -70,6 +72,42 @@ def test_differences_are_paired() -> None:
 def test_what_cannot_be_compared(other: Collected, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         differences(collected([True] * 3), other, 10)
+
+
+def one_a_unit(head: Head, value: Any, observed: Any = None) -> Collected:
+    """Units of a label each, all answered alike."""
+    target = Target(torch.arange(len(value)), value, observed)
+    answers = Answers(head, head.baseline(target), target, np.arange(len(value) + 1))
+    return Collected(np.arange(len(value)), {"y": answers})
+
+
+def test_labels_of_another_column_are_not_compared() -> None:
+    """Runs that call two columns by one name. Caught: only how many labels there are, compared."""
+    head = RegressionHead(RegressionSpec(columns=["a"], mean=[0.0], std=[1.0]), 2)
+    mine, other = one_a_unit(head, torch.tensor([[1.0], [2]])), one_a_unit(head, torch.tensor([[1.0], [3]]))
+    with pytest.raises(ConfigError, match="has other labels in the other run"):
+        differences(mine, other, 10)
+    with pytest.raises(ConfigError, match="has other labels in the other run"):
+        differences(mine, collected([True, True]), 10)
+
+
+def test_labels_are_compared_as_they_were_read() -> None:
+    """Classes in another order; what stands where nothing was observed; labels of a unit in another order."""
+    turned = ClassificationHead(ClassSpec(classes=["yes", "no"], counts=[5, 5]), 2)
+    found = differences(
+        one_a_unit(HEAD, torch.tensor([0, 1, 1])), one_a_unit(turned, torch.tensor([1, 0, 0]))
+    )
+    assert found["y"]["accuracy"]["run"] == pytest.approx(1 / 3)
+    head = RegressionHead(RegressionSpec(columns=["a", "b"], mean=[0.0, 0], std=[1.0, 1]), 2)
+    mask = torch.tensor([[True, False], [True, True]])
+    filled = [one_a_unit(head, torch.tensor([[1.0, x], [2, 3]]), mask) for x in (0.0, 9.0)]
+    assert differences(*filled, 5)["y"]["mae.a"]["difference"] == (0, 0)
+    both = (
+        Answers(head, torch.zeros(2, 2), Target(torch.arange(2), torch.tensor(value)), np.array([0, 2]))
+        for value in ([[1.0, 0], [2, 1]], [[2.0, 1], [1, 0]])
+    )
+    one, two = (Collected(np.arange(1), {"y": answers}) for answers in both)
+    assert differences(one, two, 5)["y"]["mae.a"]["difference"] == (0, 0)
 
 
 def test_a_metric_without_value_has_no_interval() -> None:
