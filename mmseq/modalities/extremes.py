@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from mmseq.batch import Timeline
-from mmseq.carry import after_last
+from mmseq.carry import after_last, one_each
 from mmseq.prefix import Summary, prefix_scan
 from mmseq.state import State, tensors
 
@@ -33,12 +33,14 @@ def extremes(
         latest, NaN before the first; and the state after the last event: `value` and `time`, (sample,
         extreme) each, where greatest values are negative, and what there is not yet is infinite.
     """
-    at, row = torch.unique_consecutive(step, return_inverse=True)
     seen, both = torch.cat([observed, observed], 1), torch.cat([values, -values], 1)
     none = both.new_full((), torch.inf)
-    index, shape = row[:, None].expand_as(both), (len(at), both.shape[1])
-    least = none.expand(shape).scatter_reduce(0, index, torch.where(seen, both, none), "amin")
-    steps = Timeline(torch.searchsorted(at, timeline.starts), timeline.time[at], timeline.delta[at])
+    least, row, steps = torch.where(seen, both, none), step, timeline
+    if not one_each(step, timeline):
+        at, row = torch.unique_consecutive(step, return_inverse=True)
+        index, shape = row[:, None].expand_as(both), (len(at), both.shape[1])
+        least = none.expand(shape).scatter_reduce(0, index, least, "amin")
+        steps = Timeline(torch.searchsorted(at, timeline.starts), timeline.time[at], timeline.delta[at])
     time = torch.where(least < none, steps.time[:, None], torch.nan)
     if state is None:
         rows = (timeline.n_samples, both.shape[1])

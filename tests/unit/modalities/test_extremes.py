@@ -22,11 +22,11 @@ from mmseq.testing.events import random_steps, take_events_at
 LENGTHS = (5, 0, 1, 9, 3, 0, 17)
 
 
-def ragged(seed: int = 0) -> tuple[NumericEvents, Timeline]:
-    """Up to three events a step, few values so that many are equal, half of the cells missing."""
+def ragged(seed: int = 0, repeats: int = 3, share: float = 0.7) -> tuple[NumericEvents, Timeline]:
+    """Up to so many events a step, few values so that many are equal, half of the cells missing."""
     generator = torch.Generator().manual_seed(seed)
     timeline = random_timeline(LENGTHS, generator, continues=True)
-    step = random_steps(timeline.n_steps, generator, repeats=3)
+    step = random_steps(timeline.n_steps, generator, repeats=repeats, share=share)
     values = torch.randint(-3, 4, (len(step), 2), generator=generator).double()
     observed = torch.rand(len(step), 2, generator=generator) < 0.5
     return NumericEvents(step, torch.where(observed, values, torch.nan), observed), timeline
@@ -53,10 +53,11 @@ def by_loop(events: NumericEvents, timeline: Timeline) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values), torch.from_numpy(times)
 
 
-def test_are_what_a_loop_finds() -> None:
+@pytest.mark.parametrize(("repeats", "share"), [(3, 0.7), (1, 1.0)])
+def test_are_what_a_loop_finds(repeats: int, share: float) -> None:
     """Caught: extremes of the event alone, of all steps, of the sample before; the first of equal times."""
     for seed in range(5):
-        events, timeline = ragged(seed)
+        events, timeline = ragged(seed, repeats, share)
         expected = by_loop(events, timeline)
         found = extremes(events.values, events.observed, events.step, timeline, None)
         for actual, value in zip(found[:2], expected, strict=True):
