@@ -111,7 +111,7 @@ def latest(
     time = timeline.time[step]
     value = torch.where(here, values.gather(0, index), before["value"][sample])
     time = torch.where(here, time[index], before["time"][sample])
-    return value, time, _after_last(value, time, bounds, before)
+    return value, time, after_last(value, time, bounds, before)
 
 
 def earlier(
@@ -144,10 +144,16 @@ def earlier(
     return known, torch.where(first[:, None], start["time"][sample], time.roll(1, 0))
 
 
-def _after_last(
+def after_last(
     value: Tensor, time: Tensor, bounds: Int64[Tensor, "bound"], before: dict[str, Tensor]
 ) -> State:
-    """Each sample's last row, or its old state where it has none."""
+    """Each sample's last row, or its old state where it has none.
+
+    Args:
+        value, time: (row, …) and (row,) or (row, …), in order.
+        bounds: the first row of each sample, and their number at the end.
+        before: the state, `value` and `time` of each sample.
+    """
     if not len(value):
         return {**before}
     some = (bounds.diff() > 0).view(-1, *[1] * (value.ndim - 1))
@@ -190,7 +196,7 @@ def align(
     known = torch.cat([value, before["value"]]).index_select(0, row)
     time = torch.cat([timeline.time[at], before["time"]]).index_select(0, row)
     age = since(timeline.time - time, scale).to(value.dtype)
-    return Seen(known, present, age), _after_last(known, time, timeline.starts, before)
+    return Seen(known, present, age), after_last(known, time, timeline.starts, before)
 
 
 def _mean_by_step(

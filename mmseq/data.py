@@ -66,9 +66,7 @@ def inputs_of(model: Model, data: Any) -> tuple[Plan, Source]:
     plan = plan_of(experiment)
     readings = {
         # A long table is turned into the columns that training had, whatever codes are in it now.
-        name: replace(reading, numbers=tuple(model.facts.modalities[name].columns))
-        if reading.pivot
-        else reading
+        name: replace(reading, numbers=tuple(model.modalities[name].read)) if reading.pivot else reading
         for name, reading in plan.modalities.items()
     }
     plan = replace(plan, modalities=readings, tasks={}, split=None, known=True)

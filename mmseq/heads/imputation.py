@@ -77,7 +77,8 @@ class ImputationHead(RegressionHead):
                 f"imputation: modality {config.modality!r} must have a mean and a spread for each feature, "
                 "as numeric ones do; it has not; name another modality"
             )
-        return ImputationSpec(**{name: getattr(spec, name) for name in names})
+        told = {name: getattr(spec, name) for name in names}
+        return ImputationSpec(**told | {"columns": facts.modality.read})
 
     def encode(self, labels: Labels) -> Encoded:
         """Never called: the batch makes the targets from the events."""

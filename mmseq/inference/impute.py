@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -108,8 +108,8 @@ def impute(
         codes = unknown_codes(model, store, [name])
         others = [code.removeprefix(f"{name}.") for code in codes]
         found = original(store, source, name, plan.modalities[name], others)
-        spec = model.facts.modalities[name]
-        imputed = _filled(found, predicted, spec.columns, np.array(spec.missing) < 1, keep_text)
+        read, missing = model.modalities[name].read, model.facts.modalities[name].missing
+        imputed = _filled(found, predicted, read, np.array(missing) < 1, keep_text)
         report = store.entry(name).report | {"of unknown codes": found.n_bare}
         imputed.notes += _left(found, report) + unknown_notes(unknown | codes)
         imputed.notes += [
@@ -173,7 +173,7 @@ def _answer(model: Model, task: str, name: str, batch: Batch, state: State | Non
 def _filled(
     found: Original,
     predicted: Float64[np.ndarray, "event feature"],
-    columns: list[str],
+    columns: Sequence[str],
     seen: Bool[np.ndarray, "feature"],
     keep_text: bool,
 ) -> Imputed:

@@ -73,7 +73,7 @@ class Grid:
 def numeric_columns(model: Model, names: Sequence[str]) -> dict[str, list[str]]:
     """By modality of numbers, its columns."""
     return {
-        name: list(model.facts.modalities[name].columns)
+        name: list(model.modalities[name].read)
         for name in names
         if issubclass(model.modalities[name].gives, NumericEvents)
     }

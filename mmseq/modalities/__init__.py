@@ -181,6 +181,11 @@ class Modality(nn.Module):
         self.spec = spec
         self.register_buffer("like", torch.empty(0), persistent=False)
 
+    @property
+    def read(self) -> Sequence[str]:
+        """The columns that hold a raw value."""
+        return getattr(self.spec, "columns", "?")
+
     @classmethod
     @abstractmethod
     def reading(cls, config: Any) -> Reading:
@@ -208,7 +213,7 @@ class Modality(nn.Module):
 
     def several(self, value: Any) -> list[Any]:
         """The events of one push: a list of dicts, lists or tuples, or of one-column values, is several."""
-        n_columns = len(getattr(self.spec, "columns", "?"))
+        n_columns = len(self.read)
         is_list = isinstance(value, list)
         if is_list and (n_columns == 1 or all(isinstance(one, (Mapping, list, tuple)) for one in value)):
             return value

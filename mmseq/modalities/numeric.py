@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -23,10 +24,11 @@ from mmseq.modalities import (
     check_some_events,
     modalities,
 )
+from mmseq.modalities.extremes import extremes
 from mmseq.modalities.moments import percentiles, summary
 from mmseq.modalities.numbers import NumbersModality
 from mmseq.sources import Pivot, Reading
-from mmseq.state import State
+from mmseq.state import State, part
 
 _FITTED = ("mean", "std", "low", "high")
 _FIRST_DECAY = 0.1
@@ -58,6 +60,11 @@ class NumericConfig(ModalityConfig):
         description="a missing value becomes the training mean, the last value (before any: the mean), or, "
         "with `decay`, what has sunk from the last value to the mean, at a rate learned for each feature",
     )
+    extremes: bool = Field(
+        False,
+        description="also show the least and the greatest value of each feature so far, and how long ago "
+        "each was reached; needs `time`",
+    )
 
     @model_validator(mode="after")
     def _something_to_read(self) -> NumericConfig:
@@ -66,20 +73,24 @@ class NumericConfig(ModalityConfig):
         check_named_once(self.columns)
         if self.clip is not None and self.clip[0] >= self.clip[1]:
             raise ValueError("the lower percentile of `clip` must be below the upper one")
+        if self.extremes and self.static:
+            raise ValueError("`extremes` needs `time`: a static value has none before it; leave it out")
         return self
 
 
 class NumericSpec(Spec):
-    """Facts of each feature, over the training split.
+    """Facts of each column, over the training split.
 
     Attributes:
-        columns: names.
+        columns: the features of an event, which an encoder reads: the columns, and with `extremes` the least
+            value of each, then the greatest of each.
         mean, std: after clipping.
         low, high: where values are clipped; None: not at all. A feature whose percentiles coincide, though
             it varies, is not.
         missing: share of the cells without a value.
         time_scale: a typical time between steps.
         static: values belong to the sample, not to a time.
+        read: the columns.
     """
 
     columns: list[str]
@@ -90,6 +101,12 @@ class NumericSpec(Spec):
     missing: list[float]
     time_scale: float
     static: bool
+    read: list[str] = Field(default_factory=lambda known: known["columns"])
+
+    @property
+    def has_extremes(self) -> bool:
+        """Whether an event also has the least and the greatest values so far."""
+        return len(self.columns) > len(self.read)
 
 
 @modalities.register(NumericConfig)
@@ -104,7 +121,10 @@ class NumericModality(NumbersModality):
     Source: Che et al. 2018, "Recurrent neural networks for multivariate time series with missing values",
     eq. 10 and 11; the age in place of δ keeps values of very unequal ages apart.
 
-    A feature that the training split never observed is observed nowhere: no weight has learned its scale.
+    With `extremes` the least and the greatest value of each column so far, up to and with the step, are
+    features too: observed where they are reached, and as old as that is. State: as `latest`, and `extremes`.
+
+    A column that the training split never observed is observed nowhere: no weight has learned its scale.
     """
 
     Spec = NumericSpec
@@ -114,8 +134,8 @@ class NumericModality(NumbersModality):
         self.fill = fill
         self.decays = fill == "decay" and not spec.static
         if self.decays:
-            self.decay_weight = nn.Parameter(torch.full((len(spec.columns),), _FIRST_DECAY))
-            self.decay_bias = nn.Parameter(torch.zeros(len(spec.columns)))
+            self.decay_weight = nn.Parameter(torch.full((len(spec.read),), _FIRST_DECAY))
+            self.decay_bias = nn.Parameter(torch.zeros(len(spec.read)))
         self.all_seen = all(share < 1 for share in spec.missing)
         for name in (*_FITTED, "seen"):
             self.register_buffer(name, None, persistent=False)
@@ -157,38 +177,61 @@ class NumericModality(NumbersModality):
         check_some_events(config.table, stored)
         low, high = percentiles(stored, config.clip)
         mean, std, missing = summary(stored, low, high)
+        read = list(stored.columns)
+        more = [f"{word} {column}" for word in ("least", "greatest") for column in read if config.extremes]
         return NumericSpec(
-            columns=list(stored.columns), mean=mean.tolist(), std=std.tolist(), missing=missing.tolist(),
+            columns=[*read, *more], read=read, mean=mean.tolist(), std=std.tolist(), missing=missing.tolist(),
             low=None if low is None else low.tolist(), high=None if high is None else high.tolist(),
             time_scale=stored.time_scale, static=config.static,
         )  # fmt: skip
-
-    @property
-    def read(self) -> Sequence[str]:
-        return self.spec.columns
 
     def forward(
         self, events: NumericEvents, timeline: Timeline, state: State | None = None
     ) -> tuple[NumericEvents, State]:
         observed = events.observed if self.all_seen else events.observed & self.seen
-        values = self.normalise(events.values)
+        told = replace(events, values=self.normalise(events.values), observed=observed)
+        ready, after = self._fill(told.if_complete(events.complete and self.all_seen), timeline, state)
+        if not self.spec.has_extremes:
+            return ready, after
+        values, time, reached = extremes(
+            told.values, observed, events.step, timeline, part(state, "extremes")
+        )
+        age = self._age(time, events, timeline)
+        with_extremes = NumericEvents(
+            events.step,
+            torch.cat([ready.values, values], 1),
+            torch.cat([observed, age == 0], 1),
+            torch.cat([torch.zeros_like(ready.values) if ready.age is None else ready.age, age], 1),
+        )
+        return with_extremes, {**after, "extremes": reached}
+
+    def _fill(
+        self, events: NumericEvents, timeline: Timeline, state: State | None
+    ) -> tuple[NumericEvents, State]:
+        """Normalised events → each column filled, and aged."""
+        step, values, observed = events.step, events.values, events.observed
         alone = not timeline.continues and state is None
-        live = timeline.is_one_step and not self.spec.static and one_each(events.step, timeline)
-        complete = events.complete and self.all_seen
-        if (alone or live) and complete and not self.decays:  # as often: nothing to fill or learn
+        live = timeline.is_one_step and not self.spec.static and one_each(step, timeline)
+        if (alone or live) and events.complete and not self.decays:  # as often: nothing to fill or learn
             time = timeline.time[:, None].expand_as(values) if live else timeline.time
             after = {} if alone else {"value": values, "time": time}
-            return NumericEvents(events.step, values, observed, torch.zeros_like(values)), after
+            return NumericEvents(step, values, observed, torch.zeros_like(values)), after
         values = torch.where(observed, values, 0)
         if self.spec.static:
             age = observed.to(values.dtype) - 1
-            return NumericEvents(events.step, values, observed, age), {}
-        last, time, state = latest(values, observed, events.step, timeline, state)
-        age = since(timeline.time[events.step][:, None] - time, self.spec.time_scale).to(values.dtype)
+            return NumericEvents(step, values, observed, age), {}
+        last, time, state = latest(values, observed, step, timeline, state)
+        age = self._age(time, events, timeline)
         if self.decays:
             decay = torch.addcmul(self.decay_bias, self.decay_weight, age).relu().neg().exp()
             last = torch.where(observed, values, decay * last)
-        return NumericEvents(events.step, values if self.fill == "mean" else last, observed, age), state
+        return NumericEvents(step, values if self.fill == "mean" else last, observed, age), state
+
+    def _age(
+        self, time: Float[Tensor, "event feature"], events: NumericEvents, timeline: Timeline
+    ) -> Float[Tensor, "event feature"]:
+        """How long before each event these times are; -1 where there is none."""
+        return since(timeline.time[events.step][:, None] - time, self.spec.time_scale).to(self.like.dtype)
 
     def normalise(self, values: Float[Tensor, "event feature"]) -> Float[Tensor, "event feature"]:
         """Raw → clipped, mean 0 and spread 1 over the training split, in the model's own precision."""
@@ -203,12 +246,12 @@ class NumericModality(NumbersModality):
             return {}
         counts = events.observed.sum(0).tolist()
         never = [share == 1 for share in self.spec.missing]
-        return {c: n for c, n, new in zip(self.spec.columns, counts, never, strict=True) if new and n}
+        return {c: n for c, n, new in zip(self.spec.read, counts, never, strict=True) if new and n}
 
     def next_parts(self) -> list[Part]:
-        spec = {"columns": self.spec.columns, "mean": self.spec.mean, "std": self.spec.std}
+        spec = {"columns": self.spec.read, "mean": self.spec.mean, "std": self.spec.std}
         options = {"loss": "gaussian", "transform": None}
-        last = len(self.spec.columns)
+        last = len(self.spec.read)
         return [Part(name="", kind="regression", spec=spec, options=options, first=0, last=last)]
 
     def next_event(self, events: NumericEvents, first: np.ndarray) -> NextEvent:

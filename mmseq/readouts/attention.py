@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmseq.batch import Timeline
+from mmseq.prefix import Summary, segment_max, segment_sum
 from mmseq.readouts import ReadoutConfig, readouts
-from mmseq.readouts.prefix import Summary, segment_max, segment_sum
 from mmseq.readouts.summary import SummaryReadout
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmseq.batch import Timeline
+from mmseq.prefix import Summary, prefix_scan
 from mmseq.readouts import Readout
-from mmseq.readouts.prefix import Summary, prefix_scan
 from mmseq.state import State
 
 

@@ -33,6 +33,8 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("numeric", {"fill": "decay"}),
     ("numeric", {"clip": None, "encoder": {"kind": "mlp", "layers": 2}}),
     ("numeric", {"columns": [], "pivot": {"code": "name", "value": "number"}}),
+    ("numeric", {"extremes": True}),
+    ("numeric", {"extremes": True, "clip": None, "fill": "decay"}),
     ("category", {"min_count": 50}),
     ("category", {"min_count": 1000}),
     ("text", {"tokens": {"kind": "bytes"}, "longest": 3}),

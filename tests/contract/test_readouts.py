@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from mmseq.batch import Timeline
+from mmseq.prefix import Summary, prefix_scan
 from mmseq.readouts import Readout, readouts
 from mmseq.readouts.attention import AttentionReadout
 from mmseq.readouts.last import LastReadout
 from mmseq.readouts.max import MaxReadout
 from mmseq.readouts.mean import MeanReadout
-from mmseq.readouts.prefix import Summary, prefix_scan
 from mmseq.state import State
 from mmseq.testing import check_kind
 from mmseq.testing.build import LENGTHS

@@ -81,5 +81,5 @@ def test_the_published_counts_and_what_others_reach(tmp_path: Path) -> None:
     report = mmseq.evaluate(run, "validation")
     assert all(report["death"]["metrics"][name] > value for name, value in GRU_D.items())
     assert report["los"]["metrics"]["r2_log1p"] > 0.15
-    assert report["saps"]["metrics"]["r2"] > 0.6
-    assert report["sofa"]["metrics"]["r2"] > 0.7
+    assert report["saps"]["metrics"]["r2"] > 0.7
+    assert report["sofa"]["metrics"]["r2"] > 0.8

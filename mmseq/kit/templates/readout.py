@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmseq.batch import Timeline
+from mmseq.prefix import Summary, segment_sum
 from mmseq.readouts import ReadoutConfig, readouts
-from mmseq.readouts.prefix import Summary, segment_sum
 from mmseq.readouts.summary import SummaryReadout
 
 

@@ -25,7 +25,14 @@ MakeModel = Callable[..., Model]
 
 IDS = [f"p{i}" for i in range(6)]
 MODALITIES: dict[str, Any] = {
-    "vitals": {"kind": "numeric", "table": "vitals", "time": "t", "columns": ["a", "b"], "fill": "decay"},
+    "vitals": {
+        "kind": "numeric",
+        "table": "vitals",
+        "time": "t",
+        "columns": ["a", "b"],
+        "fill": "decay",
+        "extremes": True,
+    },
     "pulse": {"kind": "numeric", "table": "pulse", "time": "t", "columns": ["rate"]},
     "drug": {"kind": "category", "table": "drugs", "time": "t", "column": "drug"},
     "codes": {"kind": "category", "table": "codes", "time": "t", "columns": ["c", "d"]},

@@ -76,9 +76,11 @@ def wide(data: dict[str, Any]) -> dict[tuple[str, float], dict[str, list[float]]
     return there
 
 
+@pytest.mark.parametrize("extremes", [False, True])
 @pytest.mark.parametrize("window", [None, 2])
-def test_each_gap_has_the_answer_of_its_step(tmp_path: Path, window: int | None) -> None:
-    model, data = build(tmp_path, WIDE, training={"window": window})
+def test_each_gap_has_the_answer_of_its_step(tmp_path: Path, window: int | None, extremes: bool) -> None:
+    """Caught: least and greatest values as columns to fill."""
+    model, data = build(tmp_path, WIDE | {"extremes": extremes}, training={"window": window})
     imputed, said = impute(model, data), answers(model, data)
     before, after = data["lab"].to_pylist(), imputed.table.to_pylist()
     assert imputed.table.column_names == ["t", "id", "a", "kept", "b", "a_imputed", "b_imputed"]
@@ -94,8 +96,11 @@ def test_each_gap_has_the_answer_of_its_step(tmp_path: Path, window: int | None)
 
 
 def test_a_long_table_comes_out_wide(tmp_path: Path) -> None:
-    """A row for each time of a sample with a value, the mean of several; a row without any is none."""
-    model, data = build(tmp_path, LONG)
+    """A row for each time of a sample with a value, the mean of several; a row without any is none.
+
+    Caught: least and greatest values as codes to look for.
+    """
+    model, data = build(tmp_path, LONG | {"extremes": True})
     imputed, said = impute(model, data).table.to_pylist(), answers(model, data)
     there = wide(data)
     assert [(r["id"], r["t"]) for r in imputed] == sorted(there)

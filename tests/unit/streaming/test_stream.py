@@ -199,8 +199,14 @@ def test_bad_pushes_say_what_is_wrong(model: Model, push: Any, message: str) -> 
     assert len(stream) == 0
 
 
-def test_bins_close_when_a_later_one_comes(make_experiment: MakeExperiment) -> None:
+@pytest.mark.parametrize("extremes", [False, True])
+def test_bins_close_when_a_later_one_comes(make_experiment: MakeExperiment, extremes: bool) -> None:
+    """Caught: the least and greatest values of the bin alone, as if none had been before."""
     experiment = make_experiment(timeline={"resolution": "2s"})
+    vitals = experiment.modalities["vitals"].model_copy(update={"extremes": extremes})
+    experiment = make_experiment(
+        timeline={"resolution": "2s"}, modalities={**experiment.modalities, "vitals": vitals}
+    )
     model = build(experiment, prepare(experiment))
     expected, stream, found = rows_of(model), Stream(model), {}
     last: dict[str, float] = {}
