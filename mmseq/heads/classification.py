@@ -205,6 +205,13 @@ class ClassificationHead(PredictsOneClass, Head):
         """The logits of given probabilities."""
         return probability[:, 1:].logit() if self.is_binary else probability.log()
 
+    def _log_odds(self, parameters: Float[Tensor, "label parameter"]) -> Float[Tensor, "label ranked"]:
+        """log p − log(1 − p) of each class that is ranked, which differ where probabilities are both 1."""
+        if self.is_binary:
+            return parameters
+        log_p = parameters.double().log_softmax(1)
+        return log_p - (-log_p.expm1()).log()
+
     def metrics(self) -> dict[str, Metric]:
         ranked = 1 if self.is_binary else len(self.spec.classes)
         return {
@@ -228,12 +235,13 @@ class ClassificationHead(PredictsOneClass, Head):
         truth = F.one_hot(target.value, len(self.spec.classes)).bool()
         answer = log_p.argmax(1)
         predicted = F.one_hot(answer, len(self.spec.classes)).bool()
+        odds = self._log_odds(parameters)
         ranked = slice(1, None) if self.is_binary else slice(None)
         metrics["accuracy"].update(answer == target.value)
         for name in ("f1_macro", "f1_weighted"):
             metrics[name].update(predicted, truth)
         for name in metrics.keys() & {"auroc", "auprc"}:
-            metrics[name].update(log_p.exp()[:, ranked], truth[:, ranked])
+            metrics[name].update(odds, truth[:, ranked])
         metrics["nll"].update(-log_p.gather(1, target.value[:, None]))
         for name, group in self.groups.items():
             metrics[f"recall_{name}"].update(predicted[:, group], truth[:, group])

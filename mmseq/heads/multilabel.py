@@ -214,7 +214,7 @@ class MultilabelHead(PredictsClasses, Head):
         metrics["f1_macro"].update(predicted, truth, target.observed)
         metrics["accuracy"].update(predicted == truth, target.observed)
         for name in metrics.keys() & {"auroc", "auprc"}:
-            metrics[name].update(probability, truth, target.observed)
+            metrics[name].update(parameters, truth, target.observed)
         for name, group in self.groups.items():
             observed = None if target.observed is None else target.observed[:, group]
             metrics[f"f1_{name}"].update(predicted[:, group], truth[:, group], observed)

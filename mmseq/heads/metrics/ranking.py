@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
@@ -17,7 +17,9 @@ MOST_COLUMNS = 64
 class MacroRanking(Metric):
     """A ranking measure of each column, then the mean over those with both true and false labels.
 
-    Exact: every score is kept, which is why heads rank no more than `MOST_COLUMNS` columns.
+    Exact: every score is kept, which is why heads rank no more than `MOST_COLUMNS` columns. Scores are any
+    numbers that rise with the chance of a true label; of logits, none are alike that are not, where
+    probabilities near 1 are.
 
     Args:
         columns: how many classes or labels there are.
@@ -51,7 +53,7 @@ class MacroRanking(Metric):
         scores = dim_zero_cat(self.scores).view(-1, self.columns)
         truth = dim_zero_cat(self.truth).view(-1, self.columns).long()
         columns = [
-            self.measure(scores[:, c][truth[:, c] >= 0], truth[:, c][truth[:, c] >= 0])
+            self.measure(_placed(scores[truth[:, c] >= 0, c]), truth[truth[:, c] >= 0, c])
             for c in range(self.columns)
             if (truth[:, c] == 1).any() and (truth[:, c] == 0).any()
         ]
@@ -60,6 +62,12 @@ class MacroRanking(Metric):
     @abstractmethod
     def measure(self, scores: Tensor, truth: Tensor) -> Tensor:
         """The measure of one column."""
+
+
+def _placed(scores: Float[Tensor, "label"]) -> Float64[Tensor, "label"]:
+    """Scores → numbers from 0 to 1 in the same order, of which torchmetrics makes no probabilities."""
+    found, place = scores.unique(return_inverse=True)
+    return place.double() / len(found)
 
 
 class MacroAuroc(MacroRanking):

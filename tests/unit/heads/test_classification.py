@@ -131,6 +131,15 @@ def test_metrics_of_two_classes_rank_the_positive_one() -> None:
     assert scores["f1_macro"] == pytest.approx(f1_score(values, logit[:, 0] >= 0, average="macro"))
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_probabilities_that_round_to_1_are_ranked(side: int) -> None:
+    """Logits from 18 on, in float32. Caught: all told alike, an AUROC of 0.5, on one side."""
+    logit, values = side * torch.tensor([[18.0], [19], [20], [31]]), [0, 0, 1, 1][::side]
+    two = _scores(ClassificationHead(TWO, 4), logit, values)
+    three = _scores(ClassificationHead(THREE, 4), torch.cat([0 * logit, logit, 0 * logit - 40], 1), values)
+    assert (two["auroc"], two["auprc"], three["auroc"], three["auprc"]) == (1, 1, 1, 1)
+
+
 def test_metrics_where_some_classes_have_no_label() -> None:
     logits = torch.tensor([[2.0, 1, 0], [0, 2, 1], [2, 1, 0]])
     scores = _scores(ClassificationHead(THREE, 4), logits, [0, 1, 1])

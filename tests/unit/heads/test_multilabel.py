@@ -74,6 +74,14 @@ def test_metrics_of_observed_cells() -> None:
     assert {name: float(metric.compute()) for name, metric in metrics.items()} == pytest.approx(expected)
 
 
+def test_probabilities_that_round_to_1_are_ranked() -> None:
+    """Caught: told alike, an AUROC of 0.5."""
+    head = MultilabelHead(MultilabelSpec(columns=["a"], rates=[0.5]), 4)
+    metrics, logit = head.metrics(), torch.tensor([[18.0], [19], [20], [31]])
+    head.score(metrics, logit, Target(torch.arange(4), torch.tensor([[0.0], [0], [1], [1]])))
+    assert (float(metrics["auroc"].compute()), float(metrics["auprc"].compute())) == (1, 1)
+
+
 def test_many_labels_are_not_ranked() -> None:
     names = [str(i) for i in range(65)]
     head = MultilabelHead(MultilabelSpec(columns=names, rates=[0.5] * 65), 4)
