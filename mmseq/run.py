@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import math
 import platform
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from mmseq.model import Model
 
 _METRICS = ("step", "epoch", "split", "task", "metric", "value")
+_ENVIRONMENT = "environment.json"
+_LOCKED = _ENVIRONMENT  # which nobody reads here: to close a file is to let its lock go
 _PACKAGES = ("mmseq", "torch", "pytorch-lightning", "torchmetrics", "duckdb", "numpy", "pydantic")
 
 
@@ -86,7 +89,7 @@ class Run:
                 (path / name).mkdir()
             (path / "config.resolved.yaml").write_text(resolved)
             (path / "config.yaml").write_text(resolved if source is None else source)
-            (path / "environment.json").write_bytes(dump_json(_environment()))
+            (path / _ENVIRONMENT).write_bytes(dump_json(_environment()))
         return cls(path, experiment.plugins)
 
     @property
@@ -118,6 +121,29 @@ class Run:
     def is_finished(self) -> bool:
         """Whether training has ended, which leaves the model as its last."""
         return found_at(self.bundle).is_dir()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Nobody else trains in this folder meanwhile. A lock that the system takes back from who is killed.
+
+        Raises:
+            ConfigError: somebody trains there.
+            CheckpointError: the folder cannot be written to.
+        """
+        path = self.path / _LOCKED
+        with writing(path):
+            file = path.open("ab")
+        with file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which workers, being forks, do not inherit
+            except (BlockingIOError, PermissionError):
+                raise ConfigError(
+                    f"{self.path}: another process trains there; wait until it has ended, or start another "
+                    "run with --config"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            yield
 
     def model(self, *, with_calibration: bool = True) -> Model:
         """The model that was trained, as of its best epoch; see `Model.load`."""

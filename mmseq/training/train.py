@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,8 @@ def train(
         callbacks: Lightning callbacks of your own.
 
     Raises:
-        ConfigError, DataError: config or data break a rule; no run folder is left behind.
+        ConfigError, DataError: config or data break a rule; no run folder is left behind. Or another process
+            trains in the run already.
         CheckpointError: the checkpoint to go on from is not whole.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
         NumericError: numbers stayed bad for too many steps in a row.
@@ -90,7 +91,8 @@ def train(
             _launch(run, experiment, checkpoint, n_launched)
             return run
         sitting = sitting or open_sitting(run, name)
-        _go_on(sitting, run, console, callbacks)
+        with run.at_work() if processes.leads else nullcontext():
+            _go_on(sitting, run, console, callbacks)
     return run
 
 

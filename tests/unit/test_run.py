@@ -6,6 +6,8 @@ import csv
 import errno
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,31 @@ def test_a_full_disk_is_told_of_every_file(run: Run) -> None:
         (run.path / name).symlink_to("/dev/full")
         with pytest.raises(CheckpointError, match=f"{name}: needs room on the disk; it is full"):
             add()
+
+
+AT_WORK = """
+import sys
+from mmseq.run import Run
+with Run(sys.argv[1]).at_work():
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_trains_in_a_folder_at_a_time(run: Run) -> None:
+    """And once that one is killed, another can.
+
+    Caught: two that went on with one run, whose metrics.csv then had rows of both; a lock that outlives who
+    held it.
+    """
+    command = [sys.executable, "-c", AT_WORK, str(run.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"at work\n"
+        with pytest.raises(ConfigError, match="another process trains there; wait until"), run.at_work():
+            pass
+        other.kill()
+    with run.at_work():
+        assert run.experiment.name == "small"
 
 
 def test_no_run_is_begun_where_there_is_no_room(
