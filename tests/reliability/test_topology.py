@@ -186,7 +186,7 @@ def alone(exact: Experiment, tmp_path_factory: pytest.TempPathFactory) -> mmseq.
 def test_the_same_weights_after_200_steps(
     exact: Experiment, alone: mmseq.Run, size: int, accumulation: int
 ) -> None:
-    """Caught: the label weights of a part in place of the whole's; a constant of the balancer in each part."""
+    """Caught: label weights of a part in place of the whole's; a constant of the balancer in each part."""
     assert _furthest(_trained(exact, size, accumulation), _last_weights(alone.path)) <= 1e-9
 
 
