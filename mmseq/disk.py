@@ -42,6 +42,21 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place beside a file's; what is written there becomes the file at the end, complete or not at all.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Gives the errors of an open file its name, which the system leaves out."""
     try:

@@ -11,6 +11,8 @@ from mmseq.batch import Batch
 from mmseq.errors import MemoryShort
 
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+_OF_ONEDNN = ("could not create a primitive", "could not execute a primitive")
+"""All that oneDNN says of an LSTM that does not fit; of one that it cannot do it says more."""
 
 FREE_SOME = (
     "free some, or go where there is more; `predict` can be given fewer samples at a time, and a run with "
@@ -44,7 +46,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, of a device or of the host."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
+    said = str(error)
+    return isinstance(error, RuntimeError) and (said in _OF_ONEDNN or any(word in said for word in _WORDS))
 
 
 def _size(batch: Batch) -> str:

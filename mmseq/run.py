@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import math
 import platform
 import shlex
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmseq.bundle import dump_json, found_at
 from mmseq.config.experiment import Experiment
+from mmseq.disk import replacing, writing
 from mmseq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from mmseq.model import Model
 
 _METRICS = ("step", "epoch", "split", "task", "metric", "value")
+_ENVIRONMENT = "environment.json"
+_LOCKED = _ENVIRONMENT  # which nobody reads here: to close a file is to let its lock go
 _PACKAGES = ("mmseq", "torch", "pytorch-lightning", "torchmetrics", "duckdb", "numpy", "pydantic")
 
 
@@ -61,6 +67,7 @@ class Run:
 
         Raises:
             ConfigError: the folder cannot be made.
+            CheckpointError: it cannot be filled, as on a full disk; it is gone again.
         """
         from mmseq.config.load import dump_config
 
@@ -76,12 +83,13 @@ class Run:
                 raise ConfigError(
                     f"{path}: a run's folder cannot be made there: {error.strerror}; name another by --output"
                 ) from error
-        for name in ("checkpoints", "metrics", "predictions"):
-            (path / name).mkdir()
         resolved = dump_config(experiment)
-        (path / "config.resolved.yaml").write_text(resolved)
-        (path / "config.yaml").write_text(resolved if source is None else source)
-        (path / "environment.json").write_bytes(dump_json(_environment()))
+        with gone_on_error(path), writing(path):
+            for name in ("checkpoints", "metrics", "predictions"):
+                (path / name).mkdir()
+            (path / "config.resolved.yaml").write_text(resolved)
+            (path / "config.yaml").write_text(resolved if source is None else source)
+            (path / _ENVIRONMENT).write_bytes(dump_json(_environment()))
         return cls(path, experiment.plugins)
 
     @property
@@ -114,6 +122,29 @@ class Run:
         """Whether training has ended, which leaves the model as its last."""
         return found_at(self.bundle).is_dir()
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Nobody else trains in this folder meanwhile. A lock that the system takes back from who is killed.
+
+        Raises:
+            ConfigError: somebody trains there.
+            CheckpointError: the folder cannot be written to.
+        """
+        path = self.path / _LOCKED
+        with writing(path):
+            file = path.open("ab")
+        with file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which workers, being forks, do not inherit
+            except (BlockingIOError, PermissionError):
+                raise ConfigError(
+                    f"{self.path}: another process trains there; wait until it has ended, or start another "
+                    "run with --config"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            yield
+
     def model(self, *, with_calibration: bool = True) -> Model:
         """The model that was trained, as of its best epoch; see `Model.load`."""
         from mmseq.model import Model
@@ -129,15 +160,20 @@ class Run:
         return Model.load(self.bundle, with_calibration=with_calibration)
 
     def log(self, line: str) -> None:
-        """Adds a line to log.txt."""
-        with (self.path / "log.txt").open("a") as stream:
+        """Adds a line to log.txt. Raises CheckpointError where the disk refuses."""
+        path = self.path / "log.txt"
+        with writing(path), path.open("a") as stream:
             stream.write(line + "\n")
 
     def add_metrics(self, step: int, epoch: int, split: str, values: dict[str, dict[str, float]]) -> None:
-        """Adds rows to metrics.csv: `values` by task, then by metric."""
+        """Adds rows to metrics.csv: `values` by task, then by metric.
+
+        Raises:
+            CheckpointError: the disk refuses.
+        """
         path = self.path / "metrics.csv"
         new = not path.exists() or not path.stat().st_size
-        with path.open("a", newline="") as stream:
+        with writing(path), path.open("a", newline="") as stream:
             rows = csv.writer(stream)
             if new:
                 rows.writerow(_METRICS)
@@ -146,38 +182,57 @@ class Run:
                     rows.writerow((step, epoch, split, task, metric, f"{value:.8g}"))
 
     def drop_metrics_after(self, step: int) -> None:
-        """Drops the rows of metrics.csv that are later than a checkpoint: training will write them again."""
+        """Drops the rows of metrics.csv that are later than a checkpoint: training will write them again.
+
+        Raises:
+            CheckpointError: the disk refuses.
+        """
         path = self.path / "metrics.csv"
         if not path.exists():
             return
         with path.open(newline="") as stream:
             header, *rows = [*csv.reader(stream)] or [[]]
         if tuple(header) != _METRICS:  # cut short in its first line
-            path.unlink()
+            with writing(path):
+                path.unlink()
             return
-        aside = path.with_name(".metrics.csv.partial")
-        with aside.open("w", newline="") as stream:
-            # A row that was cut short by a kill is dropped, too.
-            kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
+        # A row that was cut short by a kill is dropped, too.
+        kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
+        with writing(path), replacing(path) as aside, aside.open("w", newline="") as stream:
             csv.writer(stream).writerows([header, *kept])
-        aside.replace(path)
 
     def write_report(self, split: str, report: dict[str, Any]) -> Path:
-        """Writes metrics/<split>.json; a metric that has no value, or none that is finite, is null."""
+        """Writes metrics/<split>.json; a metric that has no value, or none that is finite, is null.
+
+        Raises:
+            CheckpointError: the disk refuses; an earlier one stays.
+        """
         path = self.path / "metrics" / f"{split}.json"
-        path.write_bytes(dump_json(_without_nan(report)))
+        with writing(path), replacing(path) as aside:
+            aside.write_bytes(dump_json(_without_nan(report)))
         return path
 
     def read_report(self, split: str) -> dict[str, Any]:
         return json.loads((self.path / "metrics" / f"{split}.json").read_bytes())
 
     def write_predictions(self, split: str, table: pa.Table) -> Path:
-        """Writes predictions/<split>.parquet."""
+        """Writes predictions/<split>.parquet. Raises CheckpointError where the disk refuses."""
         import pyarrow.parquet as pq
 
         path = self.path / "predictions" / f"{split}.parquet"
-        pq.write_table(table, path)
+        with writing(path), replacing(path) as aside:
+            pq.write_table(table, aside)
         return path
+
+
+@contextmanager
+def gone_on_error(folder: Path) -> Iterator[None]:
+    """A new folder is removed again where what it is for cannot be written."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def model_of(model: Model | Run | str | Path, plugins: Sequence[str | Path] = ()) -> Model:

@@ -28,6 +28,7 @@ from mmseq.batch.loader import evaluation_loader
 from mmseq.calibration.model import Calibration, NoTask, calibration_of
 from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
+from mmseq.disk import replacing
 from mmseq.errors import ConfigError
 from mmseq.heads.labels import join
 from mmseq.memory import FREE_SOME, telling_shortage
@@ -270,14 +271,10 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as aside:
             write(aside)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; name another file") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from mmseq.bundle import dump_json
 from mmseq.config.experiment import Experiment
 from mmseq.config.load import load_config
 from mmseq.data import IN_MEMORY, prepare
+from mmseq.disk import writing
 from mmseq.errors import ConfigError, MemoryShort
 from mmseq.inference.evaluate import score
 from mmseq.launch import end_with_launcher, launch
 from mmseq.place import launched
 from mmseq.processes import together
-from mmseq.run import Run
+from mmseq.run import Run, gone_on_error
 from mmseq.split import split_ids
 from mmseq.training.checkpoints import step_name
 from mmseq.training.resume import changes, check_same
@@ -55,7 +56,8 @@ def train(
         callbacks: Lightning callbacks of your own.
 
     Raises:
-        ConfigError, DataError: config or data break a rule; no run folder is left behind.
+        ConfigError, DataError: config or data break a rule; no run folder is left behind. Or another process
+            trains in the run already.
         CheckpointError: the checkpoint to go on from is not whole.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
         NumericError: numbers stayed bad for too many steps in a row.
@@ -89,7 +91,8 @@ def train(
             _launch(run, experiment, checkpoint, n_launched)
             return run
         sitting = sitting or open_sitting(run, name)
-        _go_on(sitting, run, console, callbacks)
+        with run.at_work() if processes.leads else nullcontext():
+            _go_on(sitting, run, console, callbacks)
     return run
 
 
@@ -147,10 +150,12 @@ def _check_unfinished(run: Run) -> None:
 
 
 def _begin(sitting: Sitting, output: Path, source: str | None) -> Run:
-    """A new run's folder, with the checkpoint of step 0."""
+    """A new run's folder, with the checkpoint of step 0; none where the disk has no room for that."""
     run = Run.create(Path(output), sitting.experiment, source)
-    run.splits.write_bytes(dump_json(split_ids(sitting.splits, sitting.store)))
-    sitting.begin(run)
+    with gone_on_error(run.path):
+        with writing(run.splits):
+            run.splits.write_bytes(dump_json(split_ids(sitting.splits, sitting.store)))
+        sitting.begin(run)
     return run
 
 

@@ -116,14 +116,20 @@ def refused(found: Watched, *names: str) -> None:
 
 
 def test_good_ones_are_read(attack: Attack) -> None:
-    """All tests below would pass on a reader that refuses everything."""
+    """All tests below would pass on a reader that refuses everything.
+
+    caught: every file of weights refused.
+    """
     for kind in KINDS:
         found = attack(kind, lambda folder: None)
         assert (found.code, found.message) == (0, "")
 
 
 def test_the_watch_sees(server: Server, tmp_path: Path) -> None:
-    """What a hostile folder would do is seen: this is the fault that all tests below would catch."""
+    """What a hostile folder would do is seen: this is the fault that all tests below would catch.
+
+    caught: a watch that leaves out `exec`.
+    """
     (tmp_path / "evil_module.py").write_text("")
     payload = pickle.dumps(os.system)
     acts = {

@@ -15,6 +15,7 @@ from mmseq.disk import (
     naming,
     open_plain,
     plain_size,
+    replacing,
     write_file,
     writing,
 )
@@ -35,6 +36,19 @@ def test_what_the_disk_refuses_is_told(tmp_path: Path) -> None:
     other = "x: must be writable; Is a directory; mend that"
     with pytest.raises(CheckpointError, match=other), writing(tmp_path / "x"):
         write_file(tmp_path, b"")
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Caught: a file that is written in place; a part of one left beside it."""
+    path = tmp_path / "x"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as aside:
+        aside.write_text("ne")
+        raise ZeroDivisionError
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
+    with replacing(path) as aside:
+        aside.write_text("new")
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("new", [path])
 
 
 def test_errors_of_open_files_get_their_name(tmp_path: Path) -> None:

@@ -65,13 +65,15 @@ def test_a_real_shortage_is_told_whoever_meets_it() -> None:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), True),
         (RuntimeError("std::bad_alloc"), True),
         (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not create a primitive descriptor for an LSTM forward propagation"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("out of memory"), False),
         (KeyError("memory"), False),
     ],
 )
 def test_other_errors_are_not(error: Exception, is_so: bool) -> None:
-    """Caught: any RuntimeError taken for a shortage; any error whose words sound like one."""
+    """Caught: any RuntimeError taken for a shortage; any whose words sound like one; oneDNN not known."""
     assert is_out_of_memory(error) == is_so
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmseq.config.experiment import Experiment
-from mmseq.errors import ConfigError
+from mmseq.errors import CheckpointError, ConfigError
 from mmseq.run import Run, model_of
 
 
@@ -113,6 +116,75 @@ def test_predictions_and_log(run: Run) -> None:
     run.log("one")
     run.log("two")
     assert (run.path / "log.txt").read_text() == "one\ntwo\n"
+
+
+def test_a_full_disk_is_told_of_every_file(run: Run) -> None:
+    """What grows is on a device that is always full; what is replaced has no room beside it, and stays.
+
+    Caught: each of them told as a bug of ours; a report or table half written.
+    """
+    table = pa.table({"id": ["a"]})
+    run.add_metrics(1, 0, "train", {"": {"loss": 1.0}})
+    run.write_report("test", {"sick": {"labels": 1}})
+    run.write_predictions("test", table)
+    for name, write in {
+        "metrics.csv": lambda: run.drop_metrics_after(1),
+        "metrics/test.json": lambda: run.write_report("test", {}),
+        "predictions/test.parquet": lambda: run.write_predictions("test", table.slice(1)),
+    }.items():
+        path = run.path / name
+        before = path.read_bytes()
+        path.with_name(f".{path.name}.partial").symlink_to("/dev/full")
+        with pytest.raises(CheckpointError, match=f"{name}: needs room on the disk; it is full"):
+            write()
+        assert path.read_bytes() == before
+    (run.path / "metrics.csv").unlink()
+    for name, add in {
+        "metrics.csv": lambda: run.add_metrics(1, 0, "train", {"": {"loss": 1.0}}),
+        "log.txt": lambda: run.log("one"),
+    }.items():
+        (run.path / name).symlink_to("/dev/full")
+        with pytest.raises(CheckpointError, match=f"{name}: needs room on the disk; it is full"):
+            add()
+
+
+AT_WORK = """
+import sys
+from mmseq.run import Run
+with Run(sys.argv[1]).at_work():
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_trains_in_a_folder_at_a_time(run: Run) -> None:
+    """And once that one is killed, another can.
+
+    Caught: two that went on with one run, whose metrics.csv then had rows of both; a lock that outlives who
+    held it.
+    """
+    command = [sys.executable, "-c", AT_WORK, str(run.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"at work\n"
+        with pytest.raises(ConfigError, match="another process trains there; wait until"), run.at_work():
+            pass
+        other.kill()
+    with run.at_work():
+        assert run.experiment.name == "small"
+
+
+def test_no_run_is_begun_where_there_is_no_room(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caught: a folder left without what it needs; a full disk told as a bug of ours."""
+
+    def full(*given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CheckpointError, match="small: needs room on the disk"):
+        Run.create(tmp_path, experiment)
+    assert not list(tmp_path.glob("small*"))
 
 
 def test_without_a_model_says_how_to_go_on(run: Run) -> None:
