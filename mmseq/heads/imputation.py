@@ -78,7 +78,7 @@ class ImputationHead(RegressionHead):
                 "as numeric ones do; it has not; name another modality"
             )
         told = {name: getattr(spec, name) for name in names}
-        return ImputationSpec(**told | {"columns": facts.modality.read})
+        return ImputationSpec(**told | {"columns": [*facts.modality.read]})
 
     def encode(self, labels: Labels) -> Encoded:
         """Never called: the batch makes the targets from the events."""

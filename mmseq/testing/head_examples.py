@@ -28,11 +28,13 @@ WIDTH = 8
 class NextParts:
     """Stands in for a modality: two numbers and a category are its next event."""
 
+    read = ("a", "b")
+
     @property
     def spec(self) -> NumericSpec:
         """Of the numbers alone."""
         return NumericSpec(
-            columns=["a", "b"], mean=[1.0, -2.0], std=[2.0, 0.5], low=[-9.0, -9.0], high=[9.0, 9.0],
+            columns=[*self.read], mean=[1.0, -2.0], std=[2.0, 0.5], low=[-9.0, -9.0], high=[9.0, 9.0],
             missing=[0.0, 0.0], time_scale=1.0, static=False,
         )  # fmt: skip
 
