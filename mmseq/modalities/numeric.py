@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
@@ -136,6 +135,7 @@ class NumericModality(NumbersModality):
         if self.decays:
             self.decay_weight = nn.Parameter(torch.full((len(spec.read),), _FIRST_DECAY))
             self.decay_bias = nn.Parameter(torch.zeros(len(spec.read)))
+        self.has_extremes = spec.has_extremes
         self.all_seen = all(share < 1 for share in spec.missing)
         for name in (*_FITTED, "seen"):
             self.register_buffer(name, None, persistent=False)
@@ -189,30 +189,33 @@ class NumericModality(NumbersModality):
         self, events: NumericEvents, timeline: Timeline, state: State | None = None
     ) -> tuple[NumericEvents, State]:
         observed = events.observed if self.all_seen else events.observed & self.seen
-        told = replace(events, values=self.normalise(events.values), observed=observed)
-        ready, after = self._fill(told.if_complete(events.complete and self.all_seen), timeline, state)
-        if not self.spec.has_extremes:
+        step, values, complete = events.step, self.normalise(events.values), events.complete and self.all_seen
+        ready, after = self._fill(step, values, observed, complete, timeline, state)
+        if not self.has_extremes:
             return ready, after
-        values, time, reached = extremes(
-            told.values, observed, events.step, timeline, part(state, "extremes")
-        )
-        age = self._age(time, events, timeline)
+        extreme, time, reached = extremes(values, observed, step, timeline, part(state, "extremes"))
+        age = self._age(time, step, timeline)
         with_extremes = NumericEvents(
-            events.step,
-            torch.cat([ready.values, values], 1),
+            step,
+            torch.cat([ready.values, extreme], 1),
             torch.cat([observed, age == 0], 1),
             torch.cat([torch.zeros_like(ready.values) if ready.age is None else ready.age, age], 1),
         )
         return with_extremes, {**after, "extremes": reached}
 
     def _fill(
-        self, events: NumericEvents, timeline: Timeline, state: State | None
+        self,
+        step: Int64[Tensor, "event"],
+        values: Float[Tensor, "event feature"],
+        observed: Bool[Tensor, "event feature"],
+        complete: bool,
+        timeline: Timeline,
+        state: State | None,
     ) -> tuple[NumericEvents, State]:
-        """Normalised events → each column filled, and aged."""
-        step, values, observed = events.step, events.values, events.observed
+        """Normalised events → each column filled, and aged; `complete` ones miss no value."""
         alone = not timeline.continues and state is None
         live = timeline.is_one_step and not self.spec.static and one_each(step, timeline)
-        if (alone or live) and events.complete and not self.decays:  # as often: nothing to fill or learn
+        if (alone or live) and complete and not self.decays:  # as often: nothing to fill or learn
             time = timeline.time[:, None].expand_as(values) if live else timeline.time
             after = {} if alone else {"value": values, "time": time}
             return NumericEvents(step, values, observed, torch.zeros_like(values)), after
@@ -221,17 +224,17 @@ class NumericModality(NumbersModality):
             age = observed.to(values.dtype) - 1
             return NumericEvents(step, values, observed, age), {}
         last, time, state = latest(values, observed, step, timeline, state)
-        age = self._age(time, events, timeline)
+        age = self._age(time, step, timeline)
         if self.decays:
             decay = torch.addcmul(self.decay_bias, self.decay_weight, age).relu().neg().exp()
             last = torch.where(observed, values, decay * last)
         return NumericEvents(step, values if self.fill == "mean" else last, observed, age), state
 
     def _age(
-        self, time: Float[Tensor, "event feature"], events: NumericEvents, timeline: Timeline
+        self, time: Float[Tensor, "event feature"], step: Int64[Tensor, "event"], timeline: Timeline
     ) -> Float[Tensor, "event feature"]:
         """How long before each event these times are; -1 where there is none."""
-        return since(timeline.time[events.step][:, None] - time, self.spec.time_scale).to(self.like.dtype)
+        return since(timeline.time[step][:, None] - time, self.spec.time_scale).to(self.like.dtype)
 
     def normalise(self, values: Float[Tensor, "event feature"]) -> Float[Tensor, "event feature"]:
         """Raw → clipped, mean 0 and spread 1 over the training split, in the model's own precision."""
