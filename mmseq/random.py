@@ -39,11 +39,13 @@ def mix(x: Any) -> Any:
 
 def hash_key(*parts: int) -> int:
     """Whole numbers → one int64 key."""
-    key = np.zeros(1, np.int64)
-    with np.errstate(over="ignore"):
-        for part in parts:
-            key = mix(key + np.int64(_WEYL) + np.array([part % 2**64], np.uint64).astype(np.int64))
-    return int(key[0])
+    key = 0
+    for part in parts:
+        key = (key + _WEYL + part) % 2**64
+        key = (key ^ (key >> 30)) * _MIX1 % 2**64
+        key = (key ^ (key >> 27)) * _MIX2 % 2**64
+        key ^= key >> 31
+    return key if key < 2**63 else key - 2**64
 
 
 def seed_globals(key: int) -> None:

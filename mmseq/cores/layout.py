@@ -8,6 +8,8 @@ order of a `PackedSequence`); cut less often, blocks are longer and some slots s
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,22 +91,23 @@ def previous(
     return torch.cat([begin, hidden]).index_select(0, where.before)
 
 
-def layout(timeline: Timeline, keep: float = 1.0) -> Layout:
-    """The layout of a timeline, computed once for each `keep`.
+def layout(timeline: Timeline, keep: float = 1.0, most: int | None = None) -> Layout:
+    """The layout of a timeline, computed once for each choice.
 
     Args:
         timeline: has at least one step.
         keep: a new block starts when the rows still running fall to this share of the block's rows, or
             below, unless that would save hardly any padding; 1 cuts wherever a sample ends.
+        most: slots that a block has at most, where it lasts longer than one time; None: no limit.
     """
     # Kept on the timeline as its cached properties are, so that it lives exactly as long.
     known = vars(timeline).setdefault("_layouts", {})
-    if keep not in known:
-        known[keep] = _build(timeline, keep)
-    return known[keep]
+    if (keep, most) not in known:
+        known[keep, most] = _build(timeline, keep, most)
+    return known[keep, most]
 
 
-def _build(timeline: Timeline, keep: float) -> Layout:
+def _build(timeline: Timeline, keep: float, most: int | None) -> Layout:
     lengths = np.array(timeline.lengths_list, np.int64)
     order = np.argsort(-lengths, kind="stable")
     rank = np.empty_like(order)
@@ -112,7 +115,9 @@ def _build(timeline: Timeline, keep: float) -> Layout:
     length = lengths[order]
     start = (np.cumsum(lengths) - lengths)[order]
 
-    blocks = _cut(length, keep)
+    blocks = _cut(timeline.lengths_list, keep)
+    if most is not None:
+        blocks = [part for block in blocks for part in _at_most(block, most)]
     sizes = np.repeat([rows for _, rows in blocks], [duration for duration, _ in blocks])
     first = np.cumsum(sizes) - sizes
     time = np.repeat(np.arange(len(sizes)), sizes)
@@ -130,17 +135,24 @@ def _build(timeline: Timeline, keep: float) -> Layout:
     return Layout(blocks, sizes.tolist(), *(torch.from_numpy(array).to(device) for array in arrays))
 
 
-def _cut(length: np.ndarray, keep: float) -> list[tuple[int, int]]:
-    """(duration, rows) of each block, for lengths in descending order."""
-    ends, counts = np.unique(length[length > 0], return_counts=True)
-    running = int(counts.sum())
+def _cut(lengths: Sequence[int], keep: float) -> list[tuple[int, int]]:
+    """(duration, rows) of each block."""
+    counts = sorted(Counter(length for length in lengths if length).items())
+    running = sum(count for _, count in counts)
     blocks, begin, rows = [], 0, running
-    longest = int(ends[-1]) if len(ends) else 0
+    longest = counts[-1][0] if counts else 0
     least = 0 if keep == 1 else _WORTH_A_CALL
-    for end, count in zip(ends.tolist(), counts.tolist(), strict=True):
+    for end, count in counts:
         running -= count
         padding = (rows - running) * (longest - end)
         if not running or (running <= keep * rows and padding >= least):
             blocks.append((end - begin, rows))
             begin, rows = end, running
     return blocks
+
+
+def _at_most(block: tuple[int, int], slots: int) -> list[tuple[int, int]]:
+    """A block in as few parts of about equal duration as have no more slots, or last one time."""
+    duration, rows = block
+    parts = min(-(-duration // max(slots // rows, 1)), duration)
+    return [(duration * (i + 1) // parts - duration * i // parts, rows) for i in range(parts)]

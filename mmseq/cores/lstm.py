@@ -42,7 +42,8 @@ class LstmCore(RecurrentCore):
     c_t = f ⊙ c_{t-1} + i ⊙ g;  h_t = o ⊙ tanh(c_t).
 
     The fused kernel takes rows of equal length, so the samples run as a staircase: it is called anew on
-    fewer rows, the state carried on, whenever a quarter of them have ended.
+    fewer rows, the state carried on, whenever a quarter of them have ended. It is called anew, too, before
+    what it keeps for the backward pass outgrows what the C library reuses.
 
     Source: Hochreiter and Schmidhuber 1997; the forget gate from Gers, Schmidhuber and Cummins 2000.
     """
@@ -50,6 +51,9 @@ class LstmCore(RecurrentCore):
     parts = ("hidden", "cell")
     n_gates = 4
     keep = 0.75
+    # oneDNN keeps some 40 bytes a unit and slot. Whatever is above 32 MiB glibc has the kernel map anew at
+    # each call, page by page, which took longer than the products.
+    most = 600_000
     kernel = staticmethod(torch._VF.lstm)
 
     def __init__(

@@ -26,7 +26,7 @@ from mmseq.config.experiment import Experiment
 from mmseq.errors import CheckpointError, ConfigError
 from mmseq.facts import Facts
 from mmseq.fit import fit, labels
-from mmseq.memory import telling_shortage
+from mmseq.memory import keeping_freed, telling_shortage
 from mmseq.model import Model
 from mmseq.processes import ALONE, Processes
 from mmseq.random import hash_key
@@ -154,7 +154,7 @@ class Sitting:
             say=bar.say,
             processes=self.processes,
         )
-        with warnings.catch_warnings(), isolate_rng(), keeper.stop.noting():
+        with warnings.catch_warnings(), isolate_rng(), keeping_freed(), keeper.stop.noting():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             trainer = build_trainer(self.config, feed.first_epoch, [keeper, bar, *callbacks], self.processes)
             remedy = f"{_LOWER}; the last checkpoint is whole: {run.path / 'checkpoints'}"

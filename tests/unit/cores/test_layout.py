@@ -63,6 +63,15 @@ def test_blocks_are_cut_when_few_enough_rows_are_left() -> None:
     assert layout(ragged, 1.0).sizes == [5, 5, 3, 3, 3, 1, 1, 1, 1]
 
 
+def test_blocks_have_at_most_so_many_slots() -> None:
+    """Caught: a part that gets the rows of the next block; durations that do not add up."""
+    ragged = timeline(90, 20, 50, 50, 20, 0)
+    assert layout(ragged, 0.5, 100).blocks == [(16, 5), (17, 5), (17, 5), (40, 1)]
+    assert layout(ragged, 0.5, 3).blocks[:52] == [(1, 5)] * 50 + [(2, 1), (3, 1)], "a time is never divided"
+    whole, parts = layout(ragged, 0.5), layout(ragged, 0.5, 100)
+    assert torch.equal(whole.step, parts.step) and torch.equal(whole.last, parts.last)
+
+
 def test_previous_is_the_row_one_time_earlier() -> None:
     ragged = timeline(3, 0, 1, 2)
     where = layout(ragged)

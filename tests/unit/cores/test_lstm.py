@@ -63,3 +63,10 @@ def test_staircase_is_cut_at_each_length_where_the_cell_is_wanted(monkeypatch: p
     lengths = [10, 10, 10, 10, 9, 8, 4, 3]
     calls = [(3, 8), (1, 7), (4, 6), (1, 5), (1, 4)]
     assert kernel_calls(LstmCore(3), lengths, True, monkeypatch) == calls
+
+
+def test_staircase_calls_anew_before_a_block_grows_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caught: the limit in slots instead of in slots times the units."""
+    monkeypatch.setattr(LstmCore, "most", 64 * 200)
+    assert kernel_calls(LstmCore(3, hidden=64), [100, 100, 30], False, monkeypatch) == [(30, 3), (70, 2)]
+    assert kernel_calls(LstmCore(3, hidden=128), [100, 100, 30], False, monkeypatch)[:2] == [(30, 3), (35, 2)]

@@ -81,6 +81,17 @@ def test_equals_padded_layer_in_single_precision(kind: str, continues: bool) -> 
 
 
 @every_kind
+@either
+def test_equals_padded_layer_in_small_blocks(
+    kind: str, continues: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caught: a part that begins with the state of the block's first time."""
+    core = build(kind, layers=2)
+    monkeypatch.setattr(type(core), "most", 5 * core.hidden)
+    assert_equal_to_padded(core, kind, ragged(*LENGTHS, continues=continues), 1e-12)
+
+
+@every_kind
 @pytest.mark.parametrize("lengths", [(1, 1, 1), (1, 0, 1), (7,), (1, 0, 40), (4, 4, 4)])
 def test_equals_padded_layer_at_odd_lengths(kind: str, lengths: tuple[int, ...]) -> None:
     assert_equal_to_padded(build(kind, layers=2), kind, ragged(*lengths, continues=True), 1e-12)
