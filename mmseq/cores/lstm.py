@@ -16,6 +16,12 @@ from mmseq.cores.initialise import initialise_chrono, initialise_forget_bias
 from mmseq.cores.layout import Layout
 from mmseq.cores.recurrent import GatedOptions, RecurrentCore
 
+_KEPT = 600_000
+"""Units times slots of which oneDNN keeps less than 32 MiB for the backward pass: what is larger glibc has the
+kernel map anew at each call, page by page."""
+_WIDEST = 1024
+"""Units above which a call costs more, for the weights that it reads and their gradients, than those pages."""
+
 
 class LstmConfig(GatedOptions, CoreConfig):
     """Long short-term memory: a gated cell beside the hidden state."""
@@ -51,9 +57,6 @@ class LstmCore(RecurrentCore):
     parts = ("hidden", "cell")
     n_gates = 4
     keep = 0.75
-    # oneDNN keeps some 40 bytes a unit and slot. Whatever is above 32 MiB glibc has the kernel map anew at
-    # each call, page by page, which took longer than the products.
-    most = 600_000
     kernel = staticmethod(torch._VF.lstm)
 
     def __init__(
@@ -68,6 +71,7 @@ class LstmCore(RecurrentCore):
     ) -> None:
         rnn = nn.LSTM(width, hidden, layers)
         super().__init__(rnn, dropout)
+        self.most = _KEPT // hidden if hidden <= _WIDEST else None
         if chrono is not None:
             initialise_chrono(rnn, chrono)
         else:

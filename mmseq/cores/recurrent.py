@@ -55,7 +55,7 @@ class RecurrentCore(Core):
         parts: the names of the tensors in the state, each (sample, layer, hidden); the first is the output.
         n_gates: blocks of `hidden` rows in each weight.
         keep: how ragged a block of the layout may be; see `layout`.
-        most: how large one may be, in slots times `hidden`; None: no limit. cuDNN knows none.
+        most: how many slots one may have, but by cuDNN; None: no limit.
         function: runs a layer over packed rows: (x, begin, where, *weights) → outputs.
         kernel: PyTorch's call for sequences, which is cuDNN's on CUDA; None where it has none.
     """
@@ -63,7 +63,7 @@ class RecurrentCore(Core):
     parts: ClassVar[tuple[str, ...]] = ("hidden",)
     n_gates: ClassVar[int]
     keep: ClassVar[float] = 1.0
-    most: ClassVar[int | None] = None
+    most: int | None = None
     function: ClassVar[type[torch.autograd.Function]]
     kernel: ClassVar[Callable[..., Any] | None]
 
@@ -190,7 +190,7 @@ class RecurrentCore(Core):
         cuDNN takes padded rows many times as fast as packed ones, which only an exact last state needs.
         """
         keep = 1.0 if timeline.continues else _CUDNN_KEEP if by_cudnn else self.keep
-        where = layout(timeline, keep, None if by_cudnn or self.most is None else self.most // self.hidden)
+        where = layout(timeline, keep, None if by_cudnn else self.most)
         begin = [part.index_select(0, where.order) for part in begin]
         x = where.spread(inputs)
         layers = []

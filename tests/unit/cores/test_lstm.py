@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from mmseq.cores import lstm
 from mmseq.cores.lstm import LstmConfig, LstmCore
 from mmseq.testing.build import random_timeline
 
@@ -42,11 +43,11 @@ def test_forget_bias_is_one_unless_chosen() -> None:
 def kernel_calls(
     core: LstmCore, lengths: list[int], continues: bool, monkeypatch: pytest.MonkeyPatch
 ) -> list[Any]:
-    seen, lstm = [], torch._VF.lstm
+    seen, kernel = [], torch._VF.lstm
 
     def counted(x: torch.Tensor, *rest: Any) -> Any:
         seen.append(tuple(x.shape[:2]))
-        return lstm(x, *rest)
+        return kernel(x, *rest)
 
     monkeypatch.setattr(LstmCore, "kernel", staticmethod(counted))
     timeline = random_timeline(lengths, torch.Generator(), continues=continues)
@@ -66,7 +67,9 @@ def test_staircase_is_cut_at_each_length_where_the_cell_is_wanted(monkeypatch: p
 
 
 def test_staircase_calls_anew_before_a_block_grows_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caught: the limit in slots instead of in slots times the units."""
-    monkeypatch.setattr(LstmCore, "most", 64 * 200)
+    """Caught: the limit in slots instead of in slots times the units; wide layers cut, which takes twice as long."""
+    monkeypatch.setattr(lstm, "_KEPT", 64 * 200)
+    monkeypatch.setattr(lstm, "_WIDEST", 128)
     assert kernel_calls(LstmCore(3, hidden=64), [100, 100, 30], False, monkeypatch) == [(30, 3), (70, 2)]
     assert kernel_calls(LstmCore(3, hidden=128), [100, 100, 30], False, monkeypatch)[:2] == [(30, 3), (35, 2)]
+    assert kernel_calls(LstmCore(3, hidden=129), [100, 100], False, monkeypatch) == [(100, 2)]
