@@ -18,7 +18,8 @@ LARGEST_TIME = 2**53  # from it on, float64 takes neighbouring whole numbers for
 YEARS = "of the years 1678 to 2261"  # what int64 nanoseconds reach
 RULES = {
     "number": "a number must be finite, or missing",
-    "clock": "a time must be a finite number, as the first one in its column is",
+    "clock": "a time must be a finite number, where its column does not begin with a date and time as "
+    "2024-02-28T10:00:00 is",
     "moment": f"a time must be a date and time, as the first one in its column is, {YEARS}",
     "last clock": "a last time must be a number, as the events' times are, or missing",
     "last moment": f"a last time must be a date and time, as the events' times are, {YEARS}, or missing",

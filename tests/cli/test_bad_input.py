@@ -49,8 +49,8 @@ PREPARE: dict[str, tuple[tuple[str, str, str], str]] = {
     ),
     "unparsable time": (
         ("vitals.csv", r"^p3,\d+,", "p3,soon,"),
-        "data/vitals.csv row {row}, column 'minute': a time must be a finite number, as the first one in its "
-        "column is; 'soon' came; correct it or drop the row",
+        "data/vitals.csv row {row}, column 'minute': a time must be a finite number, where its column does "
+        "not begin with a date and time as 2024-02-28T10:00:00 is; 'soon' came; correct it or drop the row",
     ),
     "NaN time": (
         ("vitals.csv", r"^p3,\d+,", "p3,NaN,"),

@@ -67,7 +67,7 @@ CELLS = {
     ),
     "missing time": (
         VITALS.replace("a,1", "a,"),
-        "row 3, column 't': a time must be a finite number, as the",
+        "row 3, column 't': a time must be a finite number, where",
     ),
     "nan time": (VITALS.replace("a,1", "a,nan"), "row 3, column 't': a time must be a finite number"),
     "infinite time": (VITALS.replace("c,5", "c,inf"), "row 5, column 't': a time must be a finite number"),
@@ -294,6 +294,16 @@ def test_bad_moment(moment: str, tmp_path: Path, write: Write) -> None:
     write(vitals=f"id,t,hr,drug\na,2024-02-28T10:00:00,80,x\na,{moment},81,y\n")
     message = fails(tmp_path, Plan(EVENTS, {}))
     assert "vitals.csv row 3, column 't': a time must be a date and time, as the first one" in message
+
+
+@pytest.mark.parametrize("moment", ["03/31/2024 00:30", "31.03.2024", "00:30"])
+def test_dates_of_another_form(moment: str, tmp_path: Path, write: Write) -> None:
+    """Caught: the first one of a column was refused as no number, 'as the first one in its column is'."""
+    write(vitals=f"id,t,hr,drug\na,{moment},80,x\n")
+    assert (
+        "row 2, column 't': a time must be a finite number, where its column does not begin with a date and "
+        f"time as 2024-02-28T10:00:00 is; {moment!r} came; correct it or drop the row"
+    ) in fails(tmp_path, Plan(EVENTS, {}))
 
 
 @pytest.mark.parametrize("word", ["nan", "-NaN", "nan(1)"])
