@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mmseq.errors import DataError
+from mmseq.errors import ConfigError, DataError
 
 
 class LabelError(DataError):
@@ -113,3 +114,20 @@ def join(*parts: str) -> str:
 def told_names(columns: Sequence[str]) -> list[str]:
     """What each is called in a prediction table: one alone has no name there."""
     return [""] if len(columns) == 1 else list(columns)
+
+
+def told_once(columns: Iterable[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Columns of a prediction table by name.
+
+    Raises:
+        ConfigError: two have one name, as the scale of `x` and a column that is called `x.scale`.
+    """
+    listed = list(columns)
+    told = dict(listed)
+    if len(told) < len(listed):
+        name = next(name for name, count in Counter(name for name, _ in listed).items() if count > 1)
+        raise ConfigError(
+            f"a column of predictions must have a name of its own; {name!r} is a column of the data, and "
+            "what is told of another; rename it in the data"
+        )
+    return told

@@ -30,7 +30,7 @@ from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
 from mmseq.disk import replacing
 from mmseq.errors import ConfigError
-from mmseq.heads.labels import join
+from mmseq.heads.labels import join, told_once
 from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run, model_of
@@ -207,7 +207,7 @@ def decode(
         further: dict[str, np.ndarray] = {}
         if calibration is not None:
             own, further = calibration.apply(task, head, own)
-        for name, values in (head.decode(own) | further).items():
+        for name, values in told_once([*head.decode(own).items(), *further.items()]).items():
             columns[join(task, name)] = values
     return columns
 

@@ -112,6 +112,8 @@ class Sitting:
         for task, ahead in all_ahead(experiment.tasks, store).items():
             for samples in self.splits.values():
                 ahead.encode(self.model.heads[task], ahead.values(samples))
+        self.model.eval().try_out()
+        self.model.train()
         self.monitor, self.direction = monitored(experiment, self.model)
         check_validation(experiment, self.model, store, self.splits["validation"])
 

@@ -95,6 +95,20 @@ def test_wrong_use_ends_with_2_and_no_run(mmseq: Run, work: Any, arguments: list
     assert not (work.path / "runs").exists()
 
 
+def test_a_column_that_would_be_told_as_another(mmseq: Run, work: Any) -> None:
+    """Caught: predictions of the column `heart.scale` stood in the place of the scale of `heart`."""
+    work.edit("data/vitals.csv", "heart,noise", "heart,heart.scale")
+    work.edit("toy.yaml", r"\[heart, noise\]", "[heart, heart.scale]")
+    outcome = mmseq("train", "-c", "toy.yaml")
+    assert (outcome.code, outcome.out, outcome.err) == (
+        2,
+        "",
+        "tasks.next: a column of predictions must have a name of its own; 'heart.scale' is a column of the "
+        "data, and what is told of another; rename it in the data\n",
+    )
+    assert not (work.path / "runs").exists()
+
+
 def test_metric_that_only_the_data_tell_is_looked_for_before_training(mmseq: Run, work: Any) -> None:
     work.edit("toy.yaml", "monitor: .*", "monitor: next/mae.hart")
     outcome = mmseq("train", "-c", "toy.yaml")
