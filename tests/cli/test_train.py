@@ -61,6 +61,17 @@ def test_the_plan_counts_what_was_dropped(mmseq: Run, work: Any) -> None:
     assert (int(vitals), int(stages)) == (late["vitals"], late["stages"])
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_what_is_strange_in_the_data_is_told_in_a_line(mmseq: Run, work: Any) -> None:
+    """Caught: it came as a warning of Python, with the file and the line of our code."""
+    outcome = mmseq("train", "-c", "toy.yaml", *SHORT, "--set", "modalities.codes.min_count=1000")
+    assert outcome.code == 0
+    (line,) = outcome.err.splitlines()
+    assert re.fullmatch(
+        r"warning: codes\.code: \d+ values that training never had; they count as unknown", line
+    )
+
+
 def test_a_second_run_has_a_folder_of_its_own(mmseq: Run, work: Any) -> None:
     for _ in range(2):
         outcome = mmseq("train", "-c", "toy.yaml", *SHORT, "--output", "a folder")
