@@ -11,6 +11,8 @@ import numpy as np
 
 from mmseq.errors import ConfigError, DataError
 
+OTHERWISE = "drop it, or divide the samples otherwise (data.split)"
+
 
 class LabelError(DataError):
     """A label that its task cannot learn from.
@@ -48,6 +50,10 @@ class Labels:
         """A data error that says which task, and which of its columns."""
         task = f"task {self.task!r}" if self.task else "labels"
         return DataError(f"{task}, column {column or ', '.join(self.columns)}: {problem}")
+
+    def lacking(self, column: str | None = None) -> DataError:
+        """The error about a column without any label."""
+        return self.error(f"has no label in the training split; {OTHERWISE}", column)
 
     def refuse(self, problem: str, row: int, column: int = 0) -> LabelError:
         """The error about one of the labels."""

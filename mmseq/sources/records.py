@@ -155,14 +155,14 @@ class RecordsSource(Source):
 
     def _check_lists(self, connection: DuckDBPyConnection, name: str, rows: str, items: str) -> None:
         wrong = (
-            f"SELECT number, json_type(list) FROM ({rows}) "
+            f"SELECT number, list FROM ({rows}) "
             "WHERE json_type(list) NOT IN ('ARRAY', 'OBJECT', 'NULL') UNION ALL "
-            f"SELECT number, json_type(item) FROM ({items}) WHERE json_type(item) <> 'OBJECT' ORDER BY 1"
+            f"SELECT number, item FROM ({items}) WHERE json_type(item) <> 'OBJECT' ORDER BY 1"
         )
         if found := connection.execute(wrong).fetchall():
             raise DataError(
                 f"{self.path} record {found[0][0]}, field {name!r}: a table is a list of objects; "
-                f"{found[0][1].lower()} came; correct it"
+                f"{found[0][1][:80]} came; correct it"
             )
 
 

@@ -514,8 +514,8 @@ def test_a_period_is_no_number(tmp_path: Path) -> None:
 
 RECORD_CASES = {
     "number": ({"v": [{"t": 0, "hr": 1}, {"t": 1, "hr": "high"}]}, "record 2, column 'hr': a number must be"),
-    "not a list": ({"v": 3}, "record 2, field 'v': a table is a list of objects; ubigint came"),
-    "not objects": ({"v": [1, 2]}, "record 2, field 'v': a table is a list of objects; ubigint came"),
+    "not a list": ({"v": 3}, "record 2, field 'v': a table is a list of objects; 3 came"),
+    "not objects": ({"v": [1, 2]}, "record 2, field 'v': a table is a list of objects; 1 came"),
     "no id": ({"id": None, "v": [{"t": 0, "hr": 1}]}, "record 2, column 'id': every row needs a sample id"),
     "the id again": ({"id": "r1"}, "record 1 and record 2, column 'id': the table of samples has one row"),
 }
