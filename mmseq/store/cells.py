@@ -128,7 +128,12 @@ class Cell:
         return f"abs({self._number()}) >= {LARGEST_TIME}"
 
     def _number(self) -> str:
-        return f"TRY_CAST({self.raw} AS DOUBLE)"
+        number = f"TRY_CAST({self.raw} AS DOUBLE)"  # which takes 120_80 for 12080
+        return (
+            f"CASE WHEN contains({self.raw}, '_') THEN NULL ELSE {number} END"
+            if self.type == "VARCHAR"
+            else number
+        )
 
     def _moment(self) -> str:
         """Nanoseconds since 1970, UTC; text without an offset is UTC. NULL where there is no such time."""

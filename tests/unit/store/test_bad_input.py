@@ -56,6 +56,11 @@ CELLS = {
         "vitals.csv row 5, column 'hr': a number must be finite, or missing; '7o.5' came; "
         "correct it or drop the row, or list it in data.source.missing where it stands for none",
     ),
+    "two numbers in one": (
+        VITALS.replace("70.5", "120_80"),
+        "vitals.csv row 5, column 'hr': a number must be finite, or missing; '120_80' came; ",
+    ),
+    "two numbers in a time": (VITALS.replace("c,5", "c,1_5"), "row 5, column 't': a time must be a finite"),
     "a number without a square": (
         VITALS.replace("70.5", "-1e141"),
         "vitals.csv row 5, column 'hr': a number must lie within ±1e140, for sums of squares of "
