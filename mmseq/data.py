@@ -48,8 +48,26 @@ def prepare_inputs(model: Model, data: Any, folder: Path) -> Store:
     Raises:
         ConfigError, DataError: the data break a rule.
     """
-    plan, source = inputs_of(model, data)
-    return prepare_store(plan, source, folder, memory_limit=model.experiment.data.memory_limit)
+    return store_inputs(model, *inputs_of(model, data), folder)
+
+
+def store_inputs(model: Model, plan: Plan, source: Source, folder: Path) -> Store:
+    """A store of what `inputs_of` gives.
+
+    Raises:
+        ConfigError, DataError: the data break a rule, or their times are of another kind than in training.
+    """
+    store = prepare_store(plan, source, folder, memory_limit=model.experiment.data.memory_limit)
+    timed = [name for name, reading in plan.modalities.items() if reading.time and store.n_events(name).any()]
+    came, learned = store.manifest.clock, model.facts.clock
+    if timed and came != learned:
+        told = {"number": "numbers", "moment": "dates and times"}
+        reading = plan.modalities[timed[0]]
+        raise DataError(
+            f"modality {timed[0]!r}, table {reading.table}, column {reading.time!r}: times must be "
+            f"{told[learned]}, as in training; {told[came]} came; convert them"
+        )
+    return store
 
 
 def inputs_of(model: Model, data: Any) -> tuple[Plan, Source]:

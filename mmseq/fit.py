@@ -18,6 +18,7 @@ from mmseq.modalities import Stored, modalities
 from mmseq.refused import telling_where
 
 if TYPE_CHECKING:
+    from mmseq.model import Model
     from mmseq.store import Store
 
 _TIMED_SAMPLES = 2_000  # enough of them to tell a typical time between steps
@@ -63,6 +64,17 @@ def fit(
 def labels(store: Store, task: str, samples: Int64[np.ndarray, "member"]) -> Any:
     """The raw labels of some samples."""
     return labels_of(store, task, store.gather(samples, [], [task], times=False).targets[task].arrays)
+
+
+def check_labels(model: Model, store: Store, samples: Int64[np.ndarray, "member"], data: Any = None) -> None:
+    """Whether the tasks of a model that is fitted can read the stored labels of these samples.
+
+    Raises:
+        DataError: one cannot be read, such as a class that training never had; it is told where it stands.
+    """
+    for task in store.tasks:
+        with telling_where(model.experiment, store, task, samples, data):
+            model.heads[task].encode(labels(store, task, samples))
 
 
 def _waits(store: Store, config: Any, samples: np.ndarray) -> np.ndarray:

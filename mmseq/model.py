@@ -241,7 +241,10 @@ class Model(nn.Module):
         starts, time = torch.zeros(1, dtype=torch.int64), torch.zeros(0, dtype=torch.float64)
         batch = Batch([], Timeline(starts, time, torch.zeros(0)), self.no_events())
         for task, parameters in self.predict_at(batch.to(self.like.device))[0].items():
-            self.heads[task].decode(parameters)
+            try:
+                self.heads[task].decode(parameters)
+            except ConfigError as error:
+                raise ConfigError(f"tasks.{task}: {error}") from error
 
     @torch.no_grad()
     def begin(self, n_samples: int) -> State:

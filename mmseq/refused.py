@@ -50,6 +50,21 @@ def telling_where(
         id = str(store.ids[samples[np.searchsorted(starts, error.row, side="right") - 1]])
         where = _where(source_of(experiment, data), task, reading, id, error)
         raise DataError(f"{where}, sample {id!r}: {error}") from error
+    except DataError as error:  # of all labels together
+        config = experiment.tasks[task]
+        reading = heads.component_class(config.kind).reading(config) if task in store.tasks else None
+        if reading is None:
+            raise
+        raise DataError(f"{_table(source_of(experiment, data), reading)}: {error}") from error
+
+
+def _table(source: Source, reading: Reading) -> str:
+    """The table; its name alone where the raw data cannot be asked any more."""
+    with database() as connection:
+        try:
+            return source.table(connection, reading.table).where
+        except (duckdb.Error, DataError):
+            return reading.table
 
 
 def _where(source: Source, task: str, reading: Reading, id: str, error: LabelError) -> str:

@@ -60,9 +60,11 @@ def listed_samples(file: Path, store: Store) -> Split:
     """Store indices of the ids that a split file lists. Raises DataError where one is unknown."""
     try:
         listed = json.loads(file.read_bytes())
-        lists = {name: [str(i) for i in ids] for name, ids in listed.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}: needs JSON {{train: [ids], …}}; {error}; correct it") from error
+    if not (isinstance(listed, dict) and all(isinstance(ids, list) for ids in listed.values())):
+        raise DataError(f"{file}: needs JSON {{train: [ids], …}}; {str(listed)[:80]} came; correct it")
+    lists = {name: [str(i) for i in ids] for name, ids in listed.items()}
     if strange := [name for name in lists if name not in SPLITS]:
         raise DataError(
             f"{file}: a split is one of {', '.join(SPLITS)}; came {strange[0]!r}"

@@ -12,8 +12,10 @@ import pkgutil
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -33,7 +35,7 @@ class Terminated(KeyboardInterrupt):
 class _Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _together(), _quiet_unless_leading():
+            with _together(), _quiet_unless_leading(), _warnings_in_a_line():
                 return super().invoke(ctx)
         except Terminated:
             raise typer.Exit(Terminated.exit_code) from None
@@ -52,6 +54,24 @@ def _together() -> AbstractContextManager[Any]:
 
 def _quiet_unless_leading() -> AbstractContextManager[Any]:
     return nullcontext() if leads() else redirect_stdout(io.StringIO())
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """What we warn of is about the data: the line of our code that found it tells a user nothing."""
+    ours, usual = Path(mmseq.cli.__path__[0]).parent, warnings.showwarning
+
+    def show(message: Any, category: Any, filename: str, *place: Any, **more: Any) -> None:
+        if category is UserWarning and Path(filename).is_relative_to(ours):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, filename, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 def make_app() -> typer.Typer:

@@ -17,10 +17,10 @@ from mmseq.cores.layout import Layout
 from mmseq.cores.recurrent import GatedOptions, RecurrentCore
 
 _KEPT = 600_000
-"""Units times slots of which oneDNN keeps less than 32 MiB for the backward pass: what is larger glibc has the
-kernel map anew at each call, page by page."""
+"""Units times slots of which oneDNN keeps less than 32 MiB for the backward pass: glibc has the kernel map
+what is larger anew at each call, page by page."""
 _WIDEST = 1024
-"""Units above which a call costs more, for the weights that it reads and their gradients, than those pages."""
+"""Units above which a call costs more, for its weights and their gradients, than those pages."""
 
 
 class LstmConfig(GatedOptions, CoreConfig):

@@ -24,7 +24,7 @@ from mmseq.heads.config import (
     LabelConfig,
     TargetConfig,
 )
-from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers, join, told_names
+from mmseq.heads.labels import Encoded, Labels, Upcoming, encode_numbers, join, told_names, told_once
 from mmseq.heads.metrics import Average
 from mmseq.heads.numbers import check_numbers
 from mmseq.random import Draws
@@ -173,11 +173,11 @@ class Head(nn.Module):
 
     def named(self, columns: Mapping[str, Float[Tensor, "query column"]]) -> dict[str, np.ndarray]:
         """Columns of a prediction table, by what is told of each label column; `""` is the number itself."""
-        return {
-            join(name, what): values[:, c].cpu().numpy()
+        return told_once(
+            (join(name, what), values[:, c].cpu().numpy())
             for c, name in enumerate(told_names(self.spec.columns))
             for what, values in columns.items()
-        }
+        )
 
     def scores(
         self, parameters: Float[Tensor, "label parameter"], target: Target

@@ -17,7 +17,7 @@ from mmseq.batch import Target
 from mmseq.heads import ColumnConfig, Encoded, Head, Labels, Spec, heads
 from mmseq.heads.certainty import PredictsOneClass
 from mmseq.heads.drawing import draw_class
-from mmseq.heads.labels import natural_order
+from mmseq.heads.labels import OTHERWISE, natural_order
 from mmseq.heads.long_tail import GROUPS, ClassWeights, Weighting, class_weights, focal_factor, groups_of
 from mmseq.heads.metrics import Accuracy, Average, MacroF1, MacroRecall, WeightedF1, rankings
 from mmseq.random import Draws
@@ -109,7 +109,7 @@ class ClassificationHead(PredictsOneClass, Head):
         counts = {name: int(n) for name, n in zip(facts.vocabulary, found, strict=True) if n}
         if len(counts) < 2:
             seen = f"only {next(iter(counts))!r}" if counts else "no label"
-            raise facts.error(f"needs at least two classes in the training split; it has {seen}")
+            raise facts.error(f"needs at least two classes in the training split; it has {seen}; {OTHERWISE}")
         classes = natural_order(counts)
         return ClassSpec(classes=classes, counts=[counts[name] for name in classes])
 

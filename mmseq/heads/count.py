@@ -91,7 +91,7 @@ class CountHead(PredictsRanges, Head):
         for name, column in zip(facts.columns, facts.values.astype(np.float64).T, strict=True):
             seen = column[~np.isnan(column)]
             if not len(seen):
-                raise facts.error("has no label in the training split", name)
+                raise facts.lacking(name)
             rate = max(float(seen.mean()), 0.5 / len(seen))
             excess = float(seen.var() - rate) / rate**2
             rates.append(rate)

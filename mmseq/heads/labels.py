@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mmseq.errors import DataError
+from mmseq.errors import ConfigError, DataError
+
+OTHERWISE = "drop it, or divide the samples otherwise (data.split)"
 
 
 class LabelError(DataError):
@@ -47,6 +50,10 @@ class Labels:
         """A data error that says which task, and which of its columns."""
         task = f"task {self.task!r}" if self.task else "labels"
         return DataError(f"{task}, column {column or ', '.join(self.columns)}: {problem}")
+
+    def lacking(self, column: str | None = None) -> DataError:
+        """The error about a column without any label."""
+        return self.error(f"has no label in the training split; {OTHERWISE}", column)
 
     def refuse(self, problem: str, row: int, column: int = 0) -> LabelError:
         """The error about one of the labels."""
@@ -113,3 +120,20 @@ def join(*parts: str) -> str:
 def told_names(columns: Sequence[str]) -> list[str]:
     """What each is called in a prediction table: one alone has no name there."""
     return [""] if len(columns) == 1 else list(columns)
+
+
+def told_once(columns: Iterable[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Columns of a prediction table by name.
+
+    Raises:
+        ConfigError: two have one name, as the scale of `x` and a column that is called `x.scale`.
+    """
+    listed = list(columns)
+    told = dict(listed)
+    if len(told) < len(listed):
+        name = next(name for name, count in Counter(name for name, _ in listed).items() if count > 1)
+        raise ConfigError(
+            f"a column of predictions must have a name of its own; {name!r} is a column of the data, and "
+            "what is told of another; rename it in the data"
+        )
+    return told

@@ -65,7 +65,7 @@ class LinearHead(Head):
         for name, column in zip(facts.columns, facts.values.astype(np.float64).T, strict=True):
             seen = column[~np.isnan(column)]
             if not len(seen):
-                raise facts.error("has no label in the training split", name)
+                raise facts.lacking(name)
             start += [float(parameter) for parameter in cls.constant(config, seen)]
         return LinearSpec(columns=list(facts.columns), start=start)
 

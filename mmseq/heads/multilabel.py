@@ -102,7 +102,7 @@ class MultilabelHead(PredictsClasses, Head):
         counts = (~np.isnan(facts.values)).sum(0)
         for name, count in zip(facts.columns, counts, strict=True):
             if count == 0:
-                raise facts.error("has no label in the training split", name)
+                raise facts.lacking(name)
         # Laplace's rule of succession keeps the rate off 0 and 1.
         rates = (np.nansum(facts.values, 0) + 1) / (counts + 2)
         true = np.nansum(facts.values, 0).astype(int)

@@ -18,7 +18,7 @@ from mmseq.errors import ConfigError
 from mmseq.heads import Encoded, Head, Labels, Spec, Upcoming, fill_unobserved, heads
 from mmseq.heads.config import EventsConfig
 from mmseq.heads.contrast import NEGATIVES, TEMPERATURE, Compared, Contrast
-from mmseq.heads.labels import join
+from mmseq.heads.labels import join, told_once
 from mmseq.heads.metrics import Average
 from mmseq.heads.wait import WAIT, build_part, build_wait, draw_wait, fit_waits, wait_target
 from mmseq.modalities import Part
@@ -207,10 +207,10 @@ class NextStepHead(Head):
         return torch.cat([_matrix(head.weights(part)) for _, head, part in self._targets(target)], 1)
 
     def decode(self, parameters: Float[Tensor, "query parameter"]) -> dict[str, np.ndarray]:
-        columns = {}
-        for name, head, own in zip(self.names, self.heads, self._split(parameters), strict=True):
-            columns.update({join(name, key): value for key, value in head.decode(own).items()})
-        return columns
+        parts = zip(self.names, self.heads, self._split(parameters), strict=True)
+        return told_once(
+            (join(name, key), value) for name, head, own in parts for key, value in head.decode(own).items()
+        )
 
     def sample(
         self,

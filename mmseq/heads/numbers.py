@@ -79,7 +79,7 @@ def standard(labels: Labels, values: np.ndarray, column: int) -> tuple[float, fl
     seen = values[:, column].astype(np.float64)
     seen = seen[~np.isnan(seen)]
     if not len(seen):
-        raise labels.error("has no label in the training split", labels.columns[column])
+        raise labels.lacking(labels.columns[column])
     return moments(seen)
 
 

@@ -85,7 +85,7 @@ class OrdinalHead(PredictsOneClass, Head):
         found = np.bincount(facts.code[facts.code >= 0], minlength=len(facts.vocabulary))
         counts = {name: int(n) for name, n in zip(facts.vocabulary, found, strict=True) if n}
         if not counts:
-            raise facts.error("has no label in the training split")
+            raise facts.lacking()
         classes = natural_order(counts) if config.order is None else [str(word_of(c)) for c in config.order]
         if len(classes) < 3:
             raise facts.error(

@@ -16,6 +16,7 @@ from mmseq.batch.loader import evaluation_loader
 from mmseq.carried import Carried
 from mmseq.data import prepare
 from mmseq.errors import ConfigError
+from mmseq.fit import check_labels
 from mmseq.inference.evaluator import Evaluator
 from mmseq.inference.predict import predict_stored
 from mmseq.memory import FREE_SOME, telling_shortage
@@ -78,6 +79,7 @@ def split_of(
     samples = splits[split]
     if not len(samples):
         raise ConfigError(f"{run.path}: the {split} split has no sample; see data.split")
+    check_labels(model, store, samples, data)  # they may be others than in training
     return model, store, samples
 
 

@@ -21,7 +21,7 @@ from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import evaluation_loader
 from mmseq.carried import Carried
-from mmseq.data import inputs_of
+from mmseq.data import inputs_of, store_inputs
 from mmseq.errors import ConfigError
 from mmseq.heads import HidingConfig
 from mmseq.heads.imputation import ImputationHead
@@ -41,7 +41,6 @@ from mmseq.sources.files import text
 from mmseq.state import State
 from mmseq.store.layout import index_file
 from mmseq.store.original import Original, original
-from mmseq.store.prepare import prepare as prepare_store
 from mmseq.store.query import database
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def impute(
     name = cast(HidingConfig, model.experiment.tasks[task]).modality
     with together() as processes, tempfile.TemporaryDirectory(prefix="mmseq-") as folder:
         plan, source = inputs_of(model, samples)
-        store = prepare_store(plan, source, Path(folder), memory_limit=model.experiment.data.memory_limit)
+        store = store_inputs(model, plan, source, Path(folder))
         predicted, unknown = _predicted(model, store, task, name, processes)
         if not processes.leads:
             return Imputed(pa.table({}))

@@ -30,12 +30,13 @@ from mmseq.carried import Carried
 from mmseq.data import prepare_inputs
 from mmseq.disk import replacing
 from mmseq.errors import ConfigError
-from mmseq.heads.labels import join
+from mmseq.heads.labels import join, told_once
 from mmseq.memory import FREE_SOME, telling_shortage
 from mmseq.processes import ALONE, Processes, together
 from mmseq.run import Run, model_of
 from mmseq.state import State
 from mmseq.store.clock import moments
+from mmseq.store.merge import NO_ORIGIN
 from mmseq.store.plan import plan_of
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def predict_stored(
     length = dict(zip(store.ids[samples].tolist(), store.lengths[samples].tolist(), strict=True))
     window = model.experiment.training.window
     with telling_shortage(lambda: ("predict", carried.batch), FREE_SOME):
-        for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
+        for batch in evaluation_loader(assembler, samples, window=window, processes=processes, some=True):
             # Of static ones only once: every window has them.
             new = {name: e for name, e in batch.events.items() if not (batch.begin and name in model.static)}
             unknown.update(model.unknown(new))
@@ -177,7 +178,7 @@ def predict_stored(
     with telling_shortage(lambda: ("predict: the table", None), FREE_SOME):
         parts = processes.gather((rows, unknown))
         rows = [row for theirs, _ in parts for row in theirs]
-        return Predictions(_table(rows, store, samples), sum((u for _, u in parts), Counter[str]()))
+        return Predictions(_table(rows, model, store, samples), sum((u for _, u in parts), Counter[str]()))
 
 
 def reading(
@@ -207,7 +208,7 @@ def decode(
         further: dict[str, np.ndarray] = {}
         if calibration is not None:
             own, further = calibration.apply(task, head, own)
-        for name, values in (head.decode(own) | further).items():
+        for name, values in told_once([*head.decode(own).items(), *further.items()]).items():
             columns[join(task, name)] = values
     return columns
 
@@ -222,16 +223,17 @@ def _uncalibrated(model: Model, calibration: Calibration, every_step: bool) -> l
     ]
 
 
-def _table(rows: list[dict[str, np.ndarray]], store: Store, samples: np.ndarray) -> pa.Table:
-    """Samples in the order they were asked for, steps in time, which is told as the source has it."""
-    if not rows:
+def _table(rows: list[dict[str, np.ndarray]], model: Model, store: Store, samples: np.ndarray) -> pa.Table:
+    """Samples in the order they were asked for, steps in time, which is told as in training."""
+    if not rows:  # of a process that does not lead
         return pa.table({"id": pa.array([], pa.string())})
     columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
     place = {id: i for i, id in enumerate(store.ids[samples].tolist())}
-    asked = np.array([place[id] for id in columns["id"]])
+    asked = np.array([place[id] for id in columns["id"]], np.int64)
     order = np.lexsort((columns["time"], asked))
-    if store.origins is not None:
-        origin = store.origins[samples[asked]]
+    if model.facts.clock == "moment":
+        nothing = np.full(len(asked), NO_ORIGIN)
+        origin = nothing if store.origins is None else store.origins[samples[asked]]
         columns["time"] = moments(origin, columns["time"], store.manifest.unit)
     return table_of({name: values[order] for name, values in columns.items()})
 
@@ -242,7 +244,7 @@ def table_of(columns: Mapping[str, np.ndarray]) -> pa.Table:
 
 
 def _array(values: np.ndarray) -> pa.Array:
-    array = pa.array(values)
+    array = pa.array(values, pa.string() if values.dtype == object else None)
     return array.cast(pa.timestamp("us", "UTC")) if pa.types.is_timestamp(array.type) else array
 
 

@@ -13,6 +13,7 @@ from pyarrow import compute
 from mmseq.errors import DataError
 from mmseq.sources.binary import npy_bytes
 
+_ARROW_UNITS = ("D", "s", "ms", "us", "ns")
 Rows = Any  # a pandas or polars frame, an Arrow table, a list of dicts, a dict of columns
 
 
@@ -58,14 +59,19 @@ def _from_dicts(name: str, rows: list[Any]) -> pyarrow.Table:
 
 
 def _from_columns(name: str, columns: Mapping[str, Any]) -> pyarrow.Table:
-    arrays = {str(column): _array(name, str(column), values) for column, values in columns.items()}
+    arrays = {str(column): arrow_array(name, str(column), values) for column, values in columns.items()}
     lengths = {column: len(array) for column, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"table {name!r}: columns must be of one length; {lengths} came; correct them")
     return _plain(pyarrow.table(arrays))
 
 
-def _array(name: str, column: str, values: Any) -> pyarrow.Array:
+def arrow_array(name: str, column: str, values: Any) -> pyarrow.Array:
+    """A column of a table, of any sort of values; what is of several sorts as text.
+
+    Raises:
+        DataError: it has not one value a row.
+    """
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise DataError(
             f"table {name!r}, column {column!r}: needs one value a row; shape {values.shape} came; "
@@ -77,7 +83,10 @@ def _array(name: str, column: str, values: Any) -> pyarrow.Array:
             f"{type(values).__name__} came; convert it"
         )
     values = values if hasattr(values, "__len__") else list(values)
-    if any(isinstance(value, np.ndarray) and value.ndim != 1 for value in values):
+    is_plain = isinstance(values, np.ndarray) and values.dtype != object
+    if is_plain and values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] not in _ARROW_UNITS:
+        values = values.astype("M8[s]")
+    if not is_plain and any(isinstance(value, np.ndarray) and value.ndim != 1 for value in values):
         return _array_bytes(name, column, values)
     try:
         array = pyarrow.array(values, from_pandas=True)

@@ -43,7 +43,7 @@ def _open_csv(connection: DuckDBPyConnection, path: Path) -> Table:
     columns, delimiter = _header(path)
     types = ", ".join(f"{text(c)}: 'VARCHAR'" for c in columns)
     sql = (
-        f"SELECT * FROM read_csv({text(path)}, auto_detect=false, header=true, delim={text(delimiter)}, "
+        f"SELECT * FROM read_csv({one_file(path)}, auto_detect=false, header=true, delim={text(delimiter)}, "
         f"quote='\"', escape='\"', nullstr='', columns={{{types}}})"
     )
     return Table(
@@ -72,7 +72,7 @@ def _header(path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def _open_parquet(connection: DuckDBPyConnection, path: Path) -> Table:
-    sql = f"SELECT * FROM read_parquet({text(path)})"
+    sql = f"SELECT * FROM read_parquet({one_file(path)})"
     _check_names(connection, path)
     columns, rows = columns_of(connection, sql), located(sql, first=1)
     return Table(sql, str(path), columns, rows, moments=partial(_parquet_moments, path))
@@ -89,7 +89,7 @@ def moments_in(schema: pyarrow.Schema) -> list[str]:
 
 def _check_names(connection: DuckDBPyConnection, path: Path) -> None:
     """DuckDB would rename the second of two columns of one name."""
-    query = f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({text(path)})"
+    query = f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({one_file(path)})"
     names, to_skip = [], 0
     for name, n_children in connection.execute(query).fetchall()[1:]:  # depth first, after the root
         if to_skip:
@@ -104,7 +104,7 @@ def _check_names(connection: DuckDBPyConnection, path: Path) -> None:
 def _open_jsonl(connection: DuckDBPyConnection, path: Path) -> Table:
     """Objects, one a line; a key that a line lacks is missing there."""
     broken = partial(broken_json, [path], "row")
-    keys = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({text(path)}) ORDER BY 1"
+    keys = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({one_file(path)}) ORDER BY 1"
     try:
         columns = tuple(key for (key,) in connection.execute(keys).fetchall())
     except InvalidInputException as error:
@@ -114,7 +114,7 @@ def _open_jsonl(connection: DuckDBPyConnection, path: Path) -> Table:
     if "" in columns or alike(columns):
         raise DataError(f"{path} {broken() or 'keys must have names that differ in more than case'}")
     types = ", ".join(f"{text(c)}: 'VARCHAR'" for c in columns)
-    sql = f"SELECT * FROM read_ndjson({text(path)}, columns={{{types}}})"
+    sql = f"SELECT * FROM read_ndjson({one_file(path)}, columns={{{types}}})"
     return Table(sql, str(path), columns, located(sql, first=1), broken, is_json=True)
 
 
@@ -144,6 +144,11 @@ def located(sql: str, first: int, word: str = "row") -> str:
 def text(value: object) -> str:
     """A SQL string literal."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def one_file(path: Path) -> str:
+    """The path of a file as a SQL literal, in which no sign stands for others."""
+    return text(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
 def digest_files(paths: Iterable[Path]) -> str:

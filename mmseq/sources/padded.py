@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pyarrow
 
 from mmseq.errors import DataError
+from mmseq.registry import did_you_mean
+from mmseq.sources.arrow import arrow_array
 
 Padded = Mapping[str, Any] | Any
 
@@ -44,38 +47,96 @@ def padded(
         `step_labels`, and `samples` with every id.
 
     Raises:
-        DataError: shapes disagree.
+        DataError: something is no array, shapes disagree, two tables or columns would have one name, or
+            an option is for a modality that there is not.
     """
-    arrays = {name: np.asarray(array) for name, array in _named(values, ["signal"]).items()}
-    names = list(arrays)
-    n_samples = len(next(iter(arrays.values())))
-    id_array = pyarrow.array(np.arange(n_samples) if ids is None else ids)
+    arrays = _arrays(values)
+    names, n_samples = list(arrays), len(next(iter(arrays.values())))
+    for option in (lengths, mask, times, columns):
+        _check_known(option, names)
+    id_array = arrow_array("samples", "id", np.arange(n_samples) if ids is None else ids)
     _check(len(id_array) == n_samples, "ids", f"one for each of {n_samples} samples", f"{len(id_array)}")
     masks, clocks = {}, {}
     for name, array in arrays.items():
-        _check(array.ndim in (2, 3), name, "(sample, step, feature) or (sample, step)", array.shape)
-        _check(len(array) == n_samples, name, f"{n_samples} samples, as {names[0]!r} has", len(array))
         masks[name] = _mask(name, array.shape[:2], _of(lengths, name), _of(mask, name))
         clocks[name] = _times(name, array.shape[:2], _of(times, name))
-    tables = {"samples": pyarrow.table({"id": id_array})}
+    tables = [("samples", _table("samples", [("id", id_array)]))]
     for name, array in arrays.items():
         wide = array if array.ndim == 3 else array[:, :, None]
-        features = dict(zip(_columns(name, wide.shape[2], columns), np.moveaxis(wide, 2, 0), strict=True))
-        tables[name] = _rows(id_array, masks[name], {"time": clocks[name], **features})
-    if labels:
-        tables["labels"] = pyarrow.table({"id": id_array, **_label_columns(labels, n_samples)})
-    if step_labels:
-        label_arrays = {name: np.asarray(array) for name, array in step_labels.items()}
-        for name, array in label_arrays.items():
-            _check(array.shape == masks[names[0]].shape, name, f"shape {masks[names[0]].shape}", array.shape)
-        tables["step_labels"] = _rows(id_array, masks[names[0]], {"time": clocks[names[0]], **label_arrays})
-    return tables
+        features = zip(_columns(name, wide.shape[2], columns), np.moveaxis(wide, 2, 0), strict=True)
+        tables.append((name, _rows(name, id_array, masks[name], [("time", clocks[name]), *features])))
+    if by_task := _by_task("labels", labels):
+        tables.append(("labels", _table("labels", [("id", id_array), *_label_columns(by_task, n_samples)])))
+    if by_task := _by_task("step_labels", step_labels):
+        real, cells = masks[names[0]], [("time", clocks[names[0]]), *by_task.items()]
+        for name, array in by_task.items():
+            _check(array.shape == real.shape, name, f"shape {real.shape}", array.shape)
+        tables.append(("step_labels", _rows("step_labels", id_array, real, cells)))
+    _check_own_names("padded: a table", [name for name, _ in tables], "name the modality otherwise")
+    return dict(tables)
 
 
-def _rows(ids: pyarrow.Array, mask: np.ndarray, cells: Mapping[str, np.ndarray]) -> pyarrow.Table:
+def _arrays(values: Padded) -> dict[str, np.ndarray]:
+    """By modality, each of the right rank and of as many samples."""
+    given = values if isinstance(values, Mapping) else {"signal": values}
+    arrays = {name: _array(name, array) for name, array in given.items()}
+    _check(bool(arrays), "values", "an array of at least one modality", "none")
+    first, n_samples = next((name, len(array)) for name, array in arrays.items())
+    for name, array in arrays.items():
+        _check(array.ndim in (2, 3), name, "(sample, step, feature) or (sample, step)", array.shape)
+        _check(len(array) == n_samples, name, f"{n_samples} samples, as {first!r} has", len(array))
+    return arrays
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    """An array with a first axis."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths; tensors with a gradient
+        raise DataError(
+            f"padded {name!r}: needs an array, all of whose rows are of one length; {error}; convert it, and "
+            "tell `lengths` or `mask` where rows differ"
+        ) from error
+    _check(array.ndim > 0, name, "an array with a value for each sample", repr(values))
+    return array
+
+
+def _by_task(option: str, labels: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
+    right = labels is None or isinstance(labels, Mapping)
+    _check(right, option, "arrays by task, a dict", type(labels).__name__)
+    return {name: _array(name, array) for name, array in (labels or {}).items()}
+
+
+def _rows(
+    name: str, ids: pyarrow.Array, mask: np.ndarray, cells: Sequence[tuple[str, np.ndarray]]
+) -> pyarrow.Table:
     """One row for each real step."""
-    sample = np.nonzero(mask)[0]
-    return pyarrow.table({"id": ids.take(pyarrow.array(sample)), **{k: v[mask] for k, v in cells.items()}})
+    own = ids.take(pyarrow.array(np.nonzero(mask)[0]))
+    return _table(name, [("id", own), *((column, cell[mask]) for column, cell in cells)])
+
+
+def _table(name: str, columns: Sequence[tuple[str, Any]]) -> pyarrow.Table:
+    _check_own_names(f"padded, table {name!r}: a column", [column for column, _ in columns], "rename one")
+    return pyarrow.table(
+        {
+            column: values if isinstance(values, pyarrow.Array) else arrow_array(name, column, values)
+            for column, values in columns
+        }
+    )
+
+
+def _check_own_names(what: str, names: Sequence[str], then: str) -> None:
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise DataError(f"{what} must have a name of its own; {twice} come twice; {then}")
+
+
+def _check_known(option: Any, names: Sequence[str]) -> None:
+    for name in option if isinstance(option, Mapping) else ():
+        if name not in names:
+            raise DataError(
+                f"padded {name!r}: an option must be for a modality that is given, {', '.join(names)}; "
+                f"there is no such one{did_you_mean(str(name), names)}; correct the name"
+            )
 
 
 def _mask(name: str, shape: tuple[int, ...], lengths: Any, mask: Any) -> np.ndarray:
@@ -101,26 +162,19 @@ def _times(name: str, shape: tuple[int, ...], times: Any) -> np.ndarray:
     return np.broadcast_to(array, shape)
 
 
-def _label_columns(labels: Mapping[str, Any], n_samples: int) -> dict[str, np.ndarray]:
-    columns = {}
-    for name, value in labels.items():
-        array = np.asarray(value)
+def _label_columns(labels: Mapping[str, np.ndarray], n_samples: int) -> list[tuple[str, np.ndarray]]:
+    columns: list[tuple[str, np.ndarray]] = []
+    for name, array in labels.items():
         _check(len(array) == n_samples and array.ndim in (1, 2), name, f"{n_samples} labels", array.shape)
-        if array.ndim == 1:
-            columns[name] = array
-        else:
-            columns |= {f"{name}_{i}": column for i, column in enumerate(array.T)}
+        columns += [(name, array)] if array.ndim == 1 else [(f"{name}_{i}", c) for i, c in enumerate(array.T)]
     return columns
 
 
 def _columns(name: str, n_features: int, columns: Mapping[str, Sequence[str]] | None) -> list[str]:
+    _check(columns is None or isinstance(columns, Mapping), "columns", "names by modality, a dict", columns)
     given = list((columns or {}).get(name, [f"{name}_{i}" for i in range(n_features)]))
     _check(len(given) == n_features, name, f"a name for each of {n_features} features", given)
     return given
-
-
-def _named(value: Any, names: list[str]) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {names[0]: value}
 
 
 def _of(value: Any, name: str) -> Any:

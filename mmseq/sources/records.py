@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
 from mmseq.sources import AbsentTable, Source, SourceConfig, Table, sources
 from mmseq.sources.broken import broken_json
-from mmseq.sources.files import alike, digest_files, located, text
+from mmseq.sources.files import alike, digest_files, located, one_file, text
 
 SAMPLES = "samples"
 NESTED = {"ARRAY", "OBJECT"}
@@ -68,8 +68,8 @@ class RecordsSource(Source):
     def _files(self) -> list[Path]:
         if self.path.is_file():
             return [self.path]
-        pattern = self.path / "*.json" if self.path.is_dir() else self.path
-        files = sorted(Path(name) for name in glob(str(pattern)))
+        pattern = str(Path(escape(str(self.path))) / "*.json" if self.path.is_dir() else self.path)
+        files = sorted(Path(name) for name in glob(pattern))
         if not files:
             raise DataError(f"{pattern}: records must be in files; there is none; correct the path")
         return files
@@ -80,7 +80,7 @@ class RecordsSource(Source):
     def _json(self) -> str:
         """SQL of all records, as `json`, each with its number."""
         files = self._files()
-        listed = "[" + ", ".join(map(text, files)) + "]"
+        listed = "[" + ", ".join(map(one_file, files)) + "]"
         whole = any(file.suffix == ".json" for file in files)
         reader = f"read_json_objects({listed}, format = 'unstructured')" if whole else ""
         return f"SELECT json FROM {reader or f'read_ndjson_objects({listed})'}"
@@ -155,14 +155,14 @@ class RecordsSource(Source):
 
     def _check_lists(self, connection: DuckDBPyConnection, name: str, rows: str, items: str) -> None:
         wrong = (
-            f"SELECT number, json_type(list) FROM ({rows}) "
+            f"SELECT number, list FROM ({rows}) "
             "WHERE json_type(list) NOT IN ('ARRAY', 'OBJECT', 'NULL') UNION ALL "
-            f"SELECT number, json_type(item) FROM ({items}) WHERE json_type(item) <> 'OBJECT' ORDER BY 1"
+            f"SELECT number, item FROM ({items}) WHERE json_type(item) <> 'OBJECT' ORDER BY 1"
         )
         if found := connection.execute(wrong).fetchall():
             raise DataError(
                 f"{self.path} record {found[0][0]}, field {name!r}: a table is a list of objects; "
-                f"{found[0][1].lower()} came; correct it"
+                f"{found[0][1][:80]} came; correct it"
             )
 
 

@@ -18,7 +18,8 @@ LARGEST_TIME = 2**53  # from it on, float64 takes neighbouring whole numbers for
 YEARS = "of the years 1678 to 2261"  # what int64 nanoseconds reach
 RULES = {
     "number": "a number must be finite, or missing",
-    "clock": "a time must be a finite number, as the first one in its column is",
+    "clock": "a time must be a finite number, where its column does not begin with a date and time as "
+    "2024-02-28T10:00:00 is",
     "moment": f"a time must be a date and time, as the first one in its column is, {YEARS}",
     "last clock": "a last time must be a number, as the events' times are, or missing",
     "last moment": f"a last time must be a date and time, as the events' times are, {YEARS}, or missing",
@@ -127,7 +128,12 @@ class Cell:
         return f"abs({self._number()}) >= {LARGEST_TIME}"
 
     def _number(self) -> str:
-        return f"TRY_CAST({self.raw} AS DOUBLE)"
+        number = f"TRY_CAST({self.raw} AS DOUBLE)"  # which takes 120_80 for 12080
+        return (
+            f"CASE WHEN contains({self.raw}, '_') THEN NULL ELSE {number} END"
+            if self.type == "VARCHAR"
+            else number
+        )
 
     def _moment(self) -> str:
         """Nanoseconds since 1970, UTC; text without an offset is UTC. NULL where there is no such time."""

@@ -25,12 +25,11 @@ from mmseq.config.errors import ConfigProblems, Problem
 from mmseq.config.experiment import Experiment
 from mmseq.errors import CheckpointError, ConfigError
 from mmseq.facts import Facts
-from mmseq.fit import fit, labels
+from mmseq.fit import check_labels, fit
 from mmseq.memory import keeping_freed, telling_shortage
 from mmseq.model import Model
 from mmseq.processes import ALONE, Processes
 from mmseq.random import hash_key
-from mmseq.refused import telling_where
 from mmseq.run import Run
 from mmseq.split import listed_samples, split_samples
 from mmseq.store import Store
@@ -105,13 +104,13 @@ class Sitting:
         self.model = initialise(experiment, facts)
         if self.config.precision == "64-true":
             self.model.double()
-        for task in store.tasks:  # a class that only another split has is better known before training
-            for samples in self.splits.values():
-                with telling_where(experiment, store, task, samples, data):
-                    self.model.heads[task].encode(labels(store, task, samples))
+        for samples in self.splits.values():  # a class that only another split has is better known now
+            check_labels(self.model, store, samples, data)
         for task, ahead in all_ahead(experiment.tasks, store).items():
             for samples in self.splits.values():
                 ahead.encode(self.model.heads[task], ahead.values(samples))
+        self.model.eval().try_out()
+        self.model.train()
         self.monitor, self.direction = monitored(experiment, self.model)
         check_validation(experiment, self.model, store, self.splits["validation"])
 

@@ -49,8 +49,8 @@ PREPARE: dict[str, tuple[tuple[str, str, str], str]] = {
     ),
     "unparsable time": (
         ("vitals.csv", r"^p3,\d+,", "p3,soon,"),
-        "data/vitals.csv row {row}, column 'minute': a time must be a finite number, as the first one in its "
-        "column is; 'soon' came; correct it or drop the row",
+        "data/vitals.csv row {row}, column 'minute': a time must be a finite number, where its column does "
+        "not begin with a date and time as 2024-02-28T10:00:00 is; 'soon' came; correct it or drop the row",
     ),
     "NaN time": (
         ("vitals.csv", r"^p3,\d+,", "p3,NaN,"),
@@ -282,10 +282,29 @@ def test_label_that_is_neither_0_nor_1(mmseq: Run, work: Any, sample: str) -> No
     _no_run_and_whole_stores(work)
 
 
+def test_training_split_without_a_label(mmseq: Run, work: Any) -> None:
+    """Caught: it was told without the file, and without what to do."""
+    path = work.path / "data" / "labels.csv"
+    path.write_text("id,sick,level,low,high\np79,,,1,1\n")
+    _split_file(work, train=range(60), test=range(60, 80))
+    sets = ("training.monitor=null", "tasks={flags: {kind: multilabel, table: labels.csv, columns: [low]}}")
+    outcome = mmseq("train", "-c", "toy.yaml", *(word for value in sets for word in ("--set", value)))
+    assert (outcome.code, outcome.out, outcome.err) == (
+        2,
+        "",
+        f"{path}: task 'flags', column low: has no label in the training split; drop it, or divide the "
+        "samples otherwise (data.split)\n",
+    )
+    _no_run_and_whole_stores(work)
+
+
 def test_training_split_without_a_second_class(mmseq: Run, work: Any) -> None:
     path = work.path / "data" / "labels.csv"
     path.write_text(path.read_text().replace("yes", "no"))
     outcome = mmseq("train", "-c", "toy.yaml")
     assert (outcome.code, outcome.out) == (2, "")
-    assert "task 'sick', column sick: needs at least two classes" in outcome.err
+    assert outcome.err == (
+        f"{path}: task 'sick', column sick: needs at least two classes in the training split; it has only "
+        "'no'; drop it, or divide the samples otherwise (data.split)\n"
+    )
     _no_run_and_whole_stores(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_altered_model_ends_with_1_and_the_file(mmseq: Run, run: Path) -> None:
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith("run/model/facts.json: its sha256 is not the manifest's")
     assert not (run / "metrics" / "test.json").exists()
+
+
+def test_labels_that_are_others_since_training_are_told_where_they_stand(mmseq: Run, work: Any) -> None:
+    """Caught: the class was told without the file and the row."""
+    assert mmseq("train", "-c", "toy.yaml", "--set", "training.epochs=1").code == 0
+    path = work.path / "data" / "labels.csv"
+    path.write_text(path.read_text().replace("yes", "perhaps"))
+    outcome = mmseq("evaluate", "runs/toy", "--split", "test")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert re.match(
+        rf"{path} row \d+, sample 'p\d+': task 'sick', column sick: 'perhaps' has a label here but none in "
+        "the training split, which has 'no', 'yes'; ",
+        outcome.err,
+    )
 
 
 def test_model_whose_data_are_gone_ends_with_2(mmseq: Run, work: Any) -> None:

@@ -61,6 +61,17 @@ def test_the_plan_counts_what_was_dropped(mmseq: Run, work: Any) -> None:
     assert (int(vitals), int(stages)) == (late["vitals"], late["stages"])
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_what_is_strange_in_the_data_is_told_in_a_line(mmseq: Run, work: Any) -> None:
+    """Caught: it came as a warning of Python, with the file and the line of our code."""
+    outcome = mmseq("train", "-c", "toy.yaml", *SHORT, "--set", "modalities.codes.min_count=1000")
+    assert outcome.code == 0
+    (line,) = outcome.err.splitlines()
+    assert re.fullmatch(
+        r"warning: codes\.code: \d+ values that training never had; they count as unknown", line
+    )
+
+
 def test_a_second_run_has_a_folder_of_its_own(mmseq: Run, work: Any) -> None:
     for _ in range(2):
         outcome = mmseq("train", "-c", "toy.yaml", *SHORT, "--output", "a folder")
@@ -92,6 +103,20 @@ def test_wrong_use_ends_with_2_and_no_run(mmseq: Run, work: Any, arguments: list
     outcome = mmseq("train", *arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
+    assert not (work.path / "runs").exists()
+
+
+def test_a_column_that_would_be_told_as_another(mmseq: Run, work: Any) -> None:
+    """Caught: predictions of the column `heart.scale` stood in the place of the scale of `heart`."""
+    work.edit("data/vitals.csv", "heart,noise", "heart,heart.scale")
+    work.edit("toy.yaml", r"\[heart, noise\]", "[heart, heart.scale]")
+    outcome = mmseq("train", "-c", "toy.yaml")
+    assert (outcome.code, outcome.out, outcome.err) == (
+        2,
+        "",
+        "tasks.next: a column of predictions must have a name of its own; 'heart.scale' is a column of the "
+        "data, and what is told of another; rename it in the data\n",
+    )
     assert not (work.path / "runs").exists()
 
 

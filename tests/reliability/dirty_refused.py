@@ -15,7 +15,10 @@ from dirty_tables import COLUMNS, FORMS, MEMORY, TIMED, Refused, Work
 REFUSED: dict[str, Callable[[Work], Refused]] = {}
 NUMBERS = (("vitals", "hr"), ("vitals", "bp"), ("labs", "value"), ("samples", "age"), ("labels", "score"))
 FINITE = "a number must be finite, or missing; "
-TIME = "a time must be a finite number, as the first one in its column is; "
+TIME = (
+    "a time must be a finite number, where its column does not begin with a date and time as "
+    "2024-02-28T10:00:00 is; "
+)
 MOMENT = "a time must be a date and time, as the first one in its column is"
 
 

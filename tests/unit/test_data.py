@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 
 from mmseq.config.experiment import Experiment
@@ -176,6 +177,20 @@ def test_missing_inputs_are_named(on_files: Experiment, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such file or folder"):
         prepare_inputs(model, tmp_path / "nowhere", tmp_path / "inputs")
     assert not (tmp_path / "inputs").exists()
+
+
+def test_times_are_of_the_kind_that_training_had(in_memory: Experiment, tmp_path: Path) -> None:
+    """Caught: dates were read as the time since each sample's first, in place of absolute numbers."""
+    dated = [{**row, "t": f"2024-01-0{1 + row['t']}"} for row in TABLES["labs"]]
+    by_number = _trained(in_memory, TABLES)
+    came = "table labs, column 't': times must be numbers, as in training; dates and times came; convert them"
+    with pytest.raises(DataError, match=came):
+        prepare_inputs(by_number, {"labs": dated}, tmp_path / "dated")
+    by_date = _trained(in_memory, {**TABLES, "labs": dated})
+    with pytest.raises(DataError, match="times must be dates and times, as in training; numbers came"):
+        by_date.predict(TABLES)
+    rows = by_date.predict({"labs": pyarrow.table({name: [] for name in ("id", "t", "code", "value")})})
+    assert (rows.num_rows, str(rows.schema.field("time").type)) == (0, "timestamp[us, tz=UTC]")
 
 
 def test_groups_labels_and_splits_are_not_needed(experiment: Experiment, tmp_path: Path) -> None:

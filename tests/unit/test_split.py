@@ -124,8 +124,9 @@ def test_file_with_numbers_as_ids(tmp_path: Path) -> None:
         ({"train": ["s0"], "test": ["s1", "s0"]}, "'s0' is listed twice"),
         ({"test": ["s0"]}, "the training split needs samples"),
         ({"train": ["s0"], "valdiation": ["s1"]}, "came 'valdiation'; did you mean 'validation'?"),
-        (["s0"], "needs JSON {train: [ids], …}"),
-        ({"train": 3}, "needs JSON {train: [ids], …}"),
+        (["s0"], "needs JSON {train: [ids], …}; ['s0'] came; correct it"),
+        ({"train": 3}, "needs JSON {train: [ids], …}; {'train': 3} came"),
+        ({"train": "s0"}, "needs JSON {train: [ids], …}; {'train': 's0'} came"),
         ("{", "needs JSON {train: [ids], …}"),
     ],
 )

@@ -86,8 +86,12 @@ def test_every_task_has_its_columns(model: Model, store: Store) -> None:
     assert tasks == set(model.experiment.tasks)
 
 
-def test_no_samples_give_no_rows(model: Model, store: Store) -> None:
-    assert predict_stored(model, store, np.arange(0)).table.num_rows == 0
+@pytest.mark.parametrize("every_step", [False, True])
+def test_no_samples_give_no_rows_of_every_column(model: Model, store: Store, every_step: bool) -> None:
+    """Caught: a table of nothing had the column `id` alone."""
+    table = predict_stored(model, store, np.arange(0), every_step=every_step).table
+    assert table.num_rows == 0
+    assert table.schema == predict_stored(model, store, np.arange(2), every_step=every_step).table.schema
 
 
 TIMES = [

@@ -36,6 +36,15 @@ def test_forms(rows: Any) -> None:
     assert source_of(rows).tables["v"].to_pydict() == COLUMNS
 
 
+@pytest.mark.parametrize("unit", ["Y", "M", "h", "m", "s", "ns"])
+def test_moments_of_every_unit(unit: str) -> None:
+    """Caught: hours of NumPy, which Arrow has not, became text and were refused as a time."""
+    times = np.array(["2024-01-01", "NaT"], f"datetime64[{unit}]")
+    moments = source_of({"id": ["a", "b"], "t": times}).tables["v"].column("t")
+    assert pyarrow.types.is_timestamp(moments.type)
+    assert [None if m is None else str(m)[:19] for m in moments.to_pylist()] == ["2024-01-01 00:00:00", None]
+
+
 def test_fingerprint_follows_the_contents() -> None:
     first = source_of(COLUMNS).fingerprint(["v"])
     assert source_of(dict(COLUMNS)).fingerprint(["v"]) == first

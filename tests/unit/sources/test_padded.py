@@ -85,3 +85,61 @@ def test_shapes_that_disagree(case: str) -> None:
     with pytest.raises(DataError) as caught:
         padded(values, **options)
     assert message in str(caught.value)
+
+
+NAMES: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "a feature twice": (VALUES, {"columns": {"signal": ["x", "x"]}}, "table 'signal': a column must have a"),
+    "a feature as the clock": (VALUES, {"columns": {"signal": ["time", "x"]}}, "['time'] come twice"),
+    "a feature as the id": (VALUES, {"columns": {"signal": ["x", "id"]}}, "['id'] come twice; rename one"),
+    "labels as the id": (VALUES, {"labels": {"id": [1, 2, 3]}}, "table 'labels': a column must have a name"),
+    "labels as others": (VALUES, {"labels": {"y": np.eye(3), "y_0": [1, 2, 3]}}, "['y_0'] come twice"),
+    "step labels as the clock": (
+        VALUES,
+        {"step_labels": {"time": VALUES[:, :, 0]}},
+        "table 'step_labels': a",
+    ),
+    "a modality as the samples": (
+        {"samples": VALUES},
+        {},
+        "a table must have a name of its own; ['samples']",
+    ),
+    "a modality as the labels": (
+        {"labels": VALUES},
+        {"labels": {"y": [1, 2, 3]}},
+        "['labels'] come twice; name the modality otherwise",
+    ),
+    "lengths of nobody": (
+        VALUES,
+        {"lengths": {"sginal": LENGTHS}},
+        "padded 'sginal': an option must be for a modality that is given, signal; there is no such one; "
+        "did you mean 'signal'?; correct the name",
+    ),
+    "columns of nobody": (VALUES, {"columns": {"b": ["x", "y"]}}, "padded 'b': an option must be for"),
+    "columns of all": (VALUES, {"columns": ["x", "y"]}, "padded 'columns': needs names by modality, a dict"),
+    "nothing": ({}, {}, "padded 'values': needs an array of at least one modality; none came"),
+    "a number": (3.0, {}, "padded 'signal': needs an array with a value for each sample; 3.0 came"),
+    "rows of two lengths": (
+        [[1.0, 2.0], [1.0]],
+        {},
+        "padded 'signal': needs an array, all of whose rows are of one length; setting an array element",
+    ),
+    "a label for all": (VALUES, {"labels": {"y": 1}}, "padded 'y': needs an array with a value for each"),
+    "labels without a task": (VALUES, {"labels": [1, 2, 3]}, "'labels': needs arrays by task, a dict; list"),
+    "ids in a table": (VALUES, {"ids": np.eye(3)}, "table 'samples', column 'id': needs one value a row"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_names_and_forms_are_checked(case: str, unchecked: None) -> None:
+    """Caught: a feature called `time` took the clock's place; `lengths` of a misspelt name did nothing."""
+    values, options, message = NAMES[case]
+    with pytest.raises(DataError) as caught:
+        padded(values, **options)
+    assert message in str(caught.value)
+
+
+def test_values_of_several_sorts_are_text() -> None:
+    """Caught: they ended in an error of Arrow."""
+    tables = padded(VALUES, ids=["a", 1, 2], labels={"y": np.array(["u", 1, None], object)})
+    assert tables["labels"].to_pydict() == {"id": ["a", "1", "2"], "y": ["u", "1", None]}
+    assert tables["signal"].column("id").to_pylist() == [i for i in ["a", "1", "2"] for _ in range(4)]

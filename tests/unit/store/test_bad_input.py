@@ -56,6 +56,11 @@ CELLS = {
         "vitals.csv row 5, column 'hr': a number must be finite, or missing; '7o.5' came; "
         "correct it or drop the row, or list it in data.source.missing where it stands for none",
     ),
+    "two numbers in one": (
+        VITALS.replace("70.5", "120_80"),
+        "vitals.csv row 5, column 'hr': a number must be finite, or missing; '120_80' came; ",
+    ),
+    "two numbers in a time": (VITALS.replace("c,5", "c,1_5"), "row 5, column 't': a time must be a finite"),
     "a number without a square": (
         VITALS.replace("70.5", "-1e141"),
         "vitals.csv row 5, column 'hr': a number must lie within ±1e140, for sums of squares of "
@@ -67,7 +72,7 @@ CELLS = {
     ),
     "missing time": (
         VITALS.replace("a,1", "a,"),
-        "row 3, column 't': a time must be a finite number, as the",
+        "row 3, column 't': a time must be a finite number, where",
     ),
     "nan time": (VITALS.replace("a,1", "a,nan"), "row 3, column 't': a time must be a finite number"),
     "infinite time": (VITALS.replace("c,5", "c,inf"), "row 5, column 't': a time must be a finite number"),
@@ -296,6 +301,16 @@ def test_bad_moment(moment: str, tmp_path: Path, write: Write) -> None:
     assert "vitals.csv row 3, column 't': a time must be a date and time, as the first one" in message
 
 
+@pytest.mark.parametrize("moment", ["03/31/2024 00:30", "31.03.2024", "00:30"])
+def test_dates_of_another_form(moment: str, tmp_path: Path, write: Write) -> None:
+    """Caught: the first one of a column was refused as no number, 'as the first one in its column is'."""
+    write(vitals=f"id,t,hr,drug\na,{moment},80,x\n")
+    assert (
+        "row 2, column 't': a time must be a finite number, where its column does not begin with a date and "
+        f"time as 2024-02-28T10:00:00 is; {moment!r} came; correct it or drop the row"
+    ) in fails(tmp_path, Plan(EVENTS, {}))
+
+
 @pytest.mark.parametrize("word", ["nan", "-NaN", "nan(1)"])
 def test_nan_that_is_not_declared_missing(word: str, tmp_path: Path, write: Write) -> None:
     """Text and the number, in CSV and in Parquet; a null is missing all the same."""
@@ -504,8 +519,8 @@ def test_a_period_is_no_number(tmp_path: Path) -> None:
 
 RECORD_CASES = {
     "number": ({"v": [{"t": 0, "hr": 1}, {"t": 1, "hr": "high"}]}, "record 2, column 'hr': a number must be"),
-    "not a list": ({"v": 3}, "record 2, field 'v': a table is a list of objects; ubigint came"),
-    "not objects": ({"v": [1, 2]}, "record 2, field 'v': a table is a list of objects; ubigint came"),
+    "not a list": ({"v": 3}, "record 2, field 'v': a table is a list of objects; 3 came"),
+    "not objects": ({"v": [1, 2]}, "record 2, field 'v': a table is a list of objects; 1 came"),
     "no id": ({"id": None, "v": [{"t": 0, "hr": 1}]}, "record 2, column 'id': every row needs a sample id"),
     "the id again": ({"id": "r1"}, "record 1 and record 2, column 'id': the table of samples has one row"),
 }

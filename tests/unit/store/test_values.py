@@ -17,6 +17,7 @@ import pytest
 from mmseq.errors import DataError
 from mmseq.sources import Pivot, Reading
 from mmseq.sources.memory import MemorySource
+from mmseq.sources.records import RecordsSource
 from mmseq.sources.tables import MISSING, TablesSource
 from mmseq.store import Plan, Store, prepare
 from mmseq.store.timeline import bin_ends
@@ -331,6 +332,33 @@ def test_group_of_an_event_table(tmp_path: Path) -> None:
     source = MemorySource({"v": rows}, id="id", group="unit")
     store = prepare(Plan({"v": Reading("v", "t", ("x",))}), source, tmp_path)
     assert (store.groups.tolist(), store.group_names) == ([1, 0], ["a", "b"])
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_signs_in_file_names_stand_for_themselves(ending: str, tmp_path: Path) -> None:
+    """Caught: `v[1]*` was read from `v1z` beside it."""
+    for name, x in ((f"v1z{ending}", 1.0), (f"v[1]*{ending}", 2.0)):
+        frame = pandas.DataFrame({"id": [1], "t": [0], "x": [x]})
+        path = tmp_path / name
+        if ending == ".csv":
+            frame.to_csv(path, index=False)
+        elif ending == ".parquet":
+            frame.to_parquet(path)
+        else:
+            frame.to_json(path, orient="records", lines=True)
+    source = TablesSource(root=tmp_path, id="id", group=None, missing=MISSING)
+    plan = Plan({"v": Reading(f"v[1]*{ending}", "t", ("x",))})
+    assert values(prepare(plan, source, tmp_path / "stores")).tolist() == [[2.0]]
+
+
+def test_signs_in_the_folder_of_records(tmp_path: Path) -> None:
+    """Caught: a folder `records [1]` was said to have no file."""
+    folder = tmp_path / "records [1]"
+    folder.mkdir()
+    (folder / "a.json").write_text('{"id": 1, "v": [{"t": 0, "x": 2}]}')
+    source = RecordsSource(path=folder, id="id", group=None)
+    plan = Plan({"v": Reading("v", "t", ("x",))})
+    assert values(prepare(plan, source, tmp_path / "stores")).tolist() == [[2.0]]
 
 
 def test_delimiters(tmp_path: Path) -> None:
