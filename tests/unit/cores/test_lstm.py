@@ -67,7 +67,7 @@ def test_staircase_is_cut_at_each_length_where_the_cell_is_wanted(monkeypatch: p
 
 
 def test_staircase_calls_anew_before_a_block_grows_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caught: the limit in slots instead of in slots times units; wide layers cut, which takes twice as long."""
+    """Caught: the limit in slots instead of in slots times units; wide layers cut."""
     monkeypatch.setattr(lstm, "_KEPT", 64 * 200)
     monkeypatch.setattr(lstm, "_WIDEST", 128)
     assert kernel_calls(LstmCore(3, hidden=64), [100, 100, 30], False, monkeypatch) == [(30, 3), (70, 2)]
