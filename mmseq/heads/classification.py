@@ -206,11 +206,16 @@ class ClassificationHead(PredictsOneClass, Head):
         return probability[:, 1:].logit() if self.is_binary else probability.log()
 
     def _log_odds(self, parameters: Float[Tensor, "label parameter"]) -> Float[Tensor, "label ranked"]:
-        """log p − log(1 − p) of each class that is ranked, which differ where probabilities are both 1."""
+        """log p − log(1 − p) of each class that is ranked, which differ where probabilities are both 1.
+
+        Of the most probable class 1 − p is the sum of the others: a difference would round to 0.
+        """
         if self.is_binary:
             return parameters
         log_p = parameters.double().log_softmax(1)
-        return log_p - (-log_p.expm1()).log()
+        top = log_p.argmax(1, keepdim=True)
+        others = log_p.scatter(1, top, -torch.inf).logsumexp(1, keepdim=True)
+        return log_p - (-log_p.exp()).log1p().scatter(1, top, others)
 
     def metrics(self) -> dict[str, Metric]:
         ranked = 1 if self.is_binary else len(self.spec.classes)

@@ -57,8 +57,8 @@ class Answers:
     def labels(self) -> Shaped[np.ndarray, "label column"] | None:
         """What the labels are, sorted within each unit; None where codes stand for what only the head knows.
 
-        Classes by their names, for runs may order them differently; numbers in the precision of all stores,
-        NaN where they are missing.
+        Classes by their names, and columns by theirs, for runs may order them differently; numbers in the
+        precision of all stores, NaN where they are missing.
         """
         spec, value, observed = self.head.spec, self.target.value, self.target.observed
         if hasattr(spec, "classes") and not value.is_floating_point():
@@ -68,7 +68,9 @@ class Answers:
             told = seen.numpy().astype(np.float32)
         else:
             return None
-        told = told.reshape(len(value), -1)
+        told, columns = told.reshape(len(value), -1), getattr(spec, "columns", [])
+        if len(columns) == told.shape[1]:
+            told = told[:, np.argsort(columns)]
         unit = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
         return np.asarray(told[np.lexsort((*told.T, unit))])
 

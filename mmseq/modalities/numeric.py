@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 from torch import Tensor, nn
 
 from mmseq.batch import NumericEvents, Timeline
@@ -106,6 +106,14 @@ class NumericSpec(Spec):
     def has_extremes(self) -> bool:
         """Whether an event also has the least and the greatest values so far."""
         return len(self.columns) > len(self.read)
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Without extremes as before there were any: a digest of older facts stays what it was."""
+        told = dump(self)
+        if not self.has_extremes:
+            told.pop("read", None)
+        return told
 
 
 @modalities.register(NumericConfig)

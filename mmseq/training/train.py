@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,12 @@ def train(
         _check_unfinished(resume)
     console = console or Console(quiet=True)
     n_launched = _n_to_launch(experiment, data, callbacks)
-    with together() as processes:
+    with together() as processes, ExitStack() as held:
+        works = processes.leads and not n_launched  # else one of those that are started here does
         if not processes.leads:
             console = Console(quiet=True)
+        if works and resume is not None:  # before its checkpoint is read, which another may still replace
+            held.enter_context(resume.at_work())
         set_up_torch(experiment.training, processes)
         store = processes.first(lambda: prepare(experiment, data))
 
@@ -83,6 +86,8 @@ def train(
         sitting = open_sitting(resume, checkpoint) if processes.leads else None
         if resume is None and sitting is not None:
             resume = _begin(sitting, output, source)
+            if works:
+                held.enter_context(resume.at_work())
         # All go on from the checkpoint that the leader found, whatever a slow network folder shows.
         found = None if sitting is None else step_name(sitting.progress.step)
         run, name = processes.tell((resume, found))
@@ -91,8 +96,7 @@ def train(
             _launch(run, experiment, checkpoint, n_launched)
             return run
         sitting = sitting or open_sitting(run, name)
-        with run.at_work() if processes.leads else nullcontext():
-            _go_on(sitting, run, console, callbacks)
+        _go_on(sitting, run, console, callbacks)
     return run
 
 

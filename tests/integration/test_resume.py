@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 
 import mmseq
 from mmseq.config.experiment import Experiment
@@ -117,6 +121,50 @@ def test_a_stop_amid_validation_leaves_off_before_the_last_step(
 def test_finished_run_says_so(toy_run: mmseq.Run) -> None:
     with pytest.raises(ConfigError, match="training has ended"):
         mmseq.train(toy_run.experiment, resume=toy_run)
+
+
+AT_WORK = """
+import sys
+from mmseq.run import Run
+with Run(sys.argv[1]).at_work():
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+
+
+def _at_work(run: mmseq.Run) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", AT_WORK, str(run.path)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_what_another_process_trains_is_not_read(toy_run: mmseq.Run, tmp_path: Path) -> None:
+    """Its checkpoints may go at any time: here they have gone.
+
+    Caught: training that goes on all the same; a lock that is taken once the checkpoint has been read.
+    """
+    run = mmseq.Run(shutil.copytree(toy_run.path, tmp_path / "run"))
+    for name in ("model", "checkpoints"):
+        shutil.rmtree(run.path / name)
+    with _at_work(run) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"at work\n"
+        with pytest.raises(ConfigError, match="another process trains there"):
+            mmseq.train(run.experiment, resume=run)
+        other.kill()
+    with pytest.raises(ConfigError, match="needs a checkpoint to go on from"):
+        mmseq.train(run.experiment, resume=run)
+
+
+def test_nobody_goes_on_with_a_run_that_is_being_trained(toy: Path, tmp_path: Path) -> None:
+    """Caught: a new run that is not locked."""
+    said = []
+
+    class Intruder(pl.Callback):
+        def on_train_start(self, trainer: Any, module: Any) -> None:
+            said.append(_at_work(mmseq.Run(tmp_path / "toy")).communicate()[1])
+
+    experiment = mmseq.load_config(toy, [f"data.store={tmp_path / 'stores'}", "training.epochs=1"])
+    mmseq.train(experiment, output=tmp_path, callbacks=[Intruder()])
+    assert b"another process trains there" in said[0]
 
 
 def test_altered_checkpoint_is_refused_by_name(toy: Path, tmp_path: Path, interrupt_after: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
@@ -53,11 +53,17 @@ class MacroRanking(Metric):
         scores = dim_zero_cat(self.scores).view(-1, self.columns)
         truth = dim_zero_cat(self.truth).view(-1, self.columns).long()
         columns = [
-            self.measure(_placed(scores[truth[:, c] >= 0, c]), truth[truth[:, c] >= 0, c])
+            self._column(scores[truth[:, c] >= 0, c], truth[truth[:, c] >= 0, c])
             for c in range(self.columns)
             if (truth[:, c] == 1).any() and (truth[:, c] == 0).any()
         ]
         return torch.stack(columns).mean() if columns else torch.tensor(torch.nan)
+
+    def _column(self, scores: Float[Tensor, "label"], truth: Int64[Tensor, "label"]) -> Tensor:
+        """The measure of one column; NaN where a score is, which has no place among the others."""
+        if scores.isnan().any():
+            return torch.tensor(torch.nan)
+        return self.measure(_placed(scores), truth)
 
     @abstractmethod
     def measure(self, scores: Tensor, truth: Tensor) -> Tensor:

@@ -132,11 +132,15 @@ def test_metrics_of_two_classes_rank_the_positive_one() -> None:
 
 
 @pytest.mark.parametrize("side", [1, -1])
-def test_probabilities_that_round_to_1_are_ranked(side: int) -> None:
-    """Logits from 18 on, in float32. Caught: all told alike, an AUROC of 0.5, on one side."""
-    logit, values = side * torch.tensor([[18.0], [19], [20], [31]]), [0, 0, 1, 1][::side]
+@pytest.mark.parametrize("least", [18, 38])
+def test_probabilities_that_round_to_1_are_ranked(side: int, least: int) -> None:
+    """Logits from 18 on, in float32, and where they do in float64, too.
+
+    Caught: all told alike, an AUROC of 0.5, on one side; of three classes from 38 on.
+    """
+    logit, values = side * (least + torch.tensor([[0.0], [1], [2], [13]])), [0, 0, 1, 1][::side]
     two = _scores(ClassificationHead(TWO, 4), logit, values)
-    three = _scores(ClassificationHead(THREE, 4), torch.cat([0 * logit, logit, 0 * logit - 40], 1), values)
+    three = _scores(ClassificationHead(THREE, 4), torch.cat([0 * logit, logit, 0 * logit - 80], 1), values)
     assert (two["auroc"], two["auprc"], three["auroc"], three["auprc"]) == (1, 1, 1, 1)
 
 

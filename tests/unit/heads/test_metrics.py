@@ -5,8 +5,19 @@ import math
 import pytest
 import torch
 from sklearn.metrics import f1_score, recall_score
+from torchmetrics import Metric
 
-from mmseq.heads.metrics import R2, Accuracy, Average, MacroAuroc, MacroF1, MacroRecall, Rmse, WeightedF1
+from mmseq.heads.metrics import (
+    R2,
+    Accuracy,
+    Average,
+    MacroAuprc,
+    MacroAuroc,
+    MacroF1,
+    MacroRecall,
+    Rmse,
+    WeightedF1,
+)
 
 
 def test_average_leaves_out_columns_without_labels() -> None:
@@ -68,6 +79,20 @@ def test_ranking_needs_both_answers() -> None:
     assert float(metric.compute()) == 1
     metric.update(torch.tensor([[0.0, 0.2]]), ~truth[:1], torch.tensor([[False, False]]))
     assert float(metric.compute()) == 1
+
+
+@pytest.mark.parametrize("metric", [MacroAuroc(2), MacroAuprc(2)])
+def test_ranking_of_what_is_no_number_has_no_value(metric: Metric) -> None:
+    """Infinite scores have a place, and NaN where no label is seen does not matter.
+
+    Caught: NaN as the greatest score, by which predictions that are all NaN ranked better than chance.
+    """
+    truth = torch.tensor([[True, True], [False, False], [False, True]])
+    scores = torch.tensor([[math.inf, 0.3], [-math.inf, 0.1], [0.5, math.nan]])
+    metric.update(scores, truth, torch.tensor([[True, True], [True, True], [True, False]]))
+    assert float(metric.compute()) == 1
+    metric.update(torch.tensor([[math.nan, 0.0]]), truth[:1])
+    assert math.isnan(metric.compute())
 
 
 def test_accuracy_of_observed_cells() -> None:

@@ -92,7 +92,10 @@ def test_labels_of_another_column_are_not_compared() -> None:
 
 
 def test_labels_are_compared_as_they_were_read() -> None:
-    """Classes in another order; what stands where nothing was observed; labels of a unit in another order."""
+    """Classes, columns, or labels of a unit in another order; what stands where nothing was observed.
+
+    Caught: columns compared by their place, so that `[a, b]` and `[b, a]` were told to be other labels.
+    """
     turned = ClassificationHead(ClassSpec(classes=["yes", "no"], counts=[5, 5]), 2)
     found = differences(
         one_a_unit(HEAD, torch.tensor([0, 1, 1])), one_a_unit(turned, torch.tensor([1, 0, 0]))
@@ -102,6 +105,9 @@ def test_labels_are_compared_as_they_were_read() -> None:
     mask = torch.tensor([[True, False], [True, True]])
     filled = [one_a_unit(head, torch.tensor([[1.0, x], [2, 3]]), mask) for x in (0.0, 9.0)]
     assert differences(*filled, 5)["y"]["mae.a"]["difference"] == (0, 0)
+    swapped = RegressionHead(RegressionSpec(columns=["b", "a"], mean=[0.0, 0], std=[1.0, 1]), 2)
+    columns = one_a_unit(swapped, torch.tensor([[0.0, 1], [3, 2]]), mask.flip(1))
+    assert differences(filled[0], columns, 5)["y"]["mae.a"]["difference"] == (0, 0)
     both = (
         Answers(head, torch.zeros(2, 2), Target(torch.arange(2), torch.tensor(value)), np.array([0, 2]))
         for value in ([[1.0, 0], [2, 1]], [[2.0, 1], [1, 0]])

@@ -14,7 +14,7 @@ from torch import Tensor
 from mmseq.batch import NumericEvents, Timeline
 from mmseq.modalities import Stored
 from mmseq.modalities.extremes import extremes
-from mmseq.modalities.numeric import NumericConfig, NumericModality
+from mmseq.modalities.numeric import NumericConfig, NumericModality, NumericSpec
 from mmseq.state import State
 from mmseq.testing.build import chunks, random_timeline
 from mmseq.testing.events import random_steps, take_events_at
@@ -134,3 +134,14 @@ def test_one_column_is_still_told_by_numbers_alone() -> None:
 def test_static_values_have_none() -> None:
     with pytest.raises(ValueError, match="`extremes` needs `time`: a static value has none before it"):
         fitted(extremes=True, time=None)
+
+
+def test_facts_without_any_are_written_as_ever() -> None:
+    """A calibration, or a saved stream, knows its model by a digest of them.
+
+    Caught: `read` beside the same `columns`, with which a bundle from before was told to have other weights.
+    """
+    plain, wide = fitted().spec, fitted(extremes=True).spec
+    assert "read" not in plain.model_dump(mode="json") and "read" not in plain.model_dump_json()
+    for spec in (plain, wide):
+        assert NumericSpec.model_validate(spec.model_dump(mode="json")) == spec
