@@ -124,7 +124,9 @@ class Run:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Nobody else trains in this folder meanwhile. A lock that the system takes back from who is killed.
+        """Nobody else trains in this folder meanwhile, where the file system has locks.
+
+        The system takes the lock back from who is killed.
 
         Raises:
             ConfigError: somebody trains there.
@@ -142,7 +144,7 @@ class Run:
                     "run with --config"
                 ) from None
             except OSError:
-                pass  # a file system without locks
+                pass  # it has none
             yield
 
     def model(self, *, with_calibration: bool = True) -> Model:
