@@ -92,7 +92,10 @@ def test_one_of_another_run_or_step_is_refused(tmp_path: Path) -> None:
     shutil.copytree(folder / "step-000000001", folder / "step-000000005")
     with pytest.raises(CheckpointError, match="step-000000005: is of step 1; another was put in its place"):
         kept.read("step-000000005")
-    with pytest.raises(CheckpointError, match=r"step-000000001: is of another run, or config.resolved.yaml"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"step-000000001: is of another run, or config.resolved.yaml .* or mmseq itself",
+    ):
         _kept(tmp_path, experiment="other").read("step-000000001")
 
 
