@@ -96,8 +96,8 @@ class Checkpoints:
             )
         if checkpoint.progress.experiment != self.experiment:
             raise CheckpointError(
-                f"{self.folder / name}: is of another run, or config.resolved.yaml was changed since, or mmseq "
-                "itself has other options now; bring back what was there"
+                f"{self.folder / name}: is of another run, or config.resolved.yaml was changed since, or "
+                "mmseq itself has other options now; bring back what was there"
             )
         return checkpoint
 

@@ -94,7 +94,7 @@ def test_one_of_another_run_or_step_is_refused(tmp_path: Path) -> None:
         kept.read("step-000000005")
     with pytest.raises(
         CheckpointError,
-        match=r"step-000000001: is of another run, or config.resolved.yaml .* or mmseq itself",
+        match=r"step-000000001: is of another run, or .* or mmseq itself",
     ):
         _kept(tmp_path, experiment="other").read("step-000000001")
 
