@@ -163,7 +163,7 @@ def predict_stored(
     length = dict(zip(store.ids[samples].tolist(), store.lengths[samples].tolist(), strict=True))
     window = model.experiment.training.window
     with telling_shortage(lambda: ("predict", carried.batch), FREE_SOME):
-        for batch in evaluation_loader(assembler, samples, window=window, processes=processes, some=True):
+        for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
             # Of static ones only once: every window has them.
             new = {name: e for name, e in batch.events.items() if not (batch.begin and name in model.static)}
             unknown.update(model.unknown(new))
