@@ -58,7 +58,7 @@ def test_tensors_are_columns() -> None:
     """Caught: text such as `tensor(1)`, which as an id was taken."""
     tables = source_of({"id": torch.arange(2), "x": torch.tensor([1.5, torch.nan])}).tables["v"]
     assert tables.to_pydict() == {"id": [0, 1], "x": [1.5, None]}
-    with pytest.raises(DataError, match="table 'v', column 'x': needs an array, .*requires grad"):
+    with pytest.raises(DataError, match=r"table 'v', column 'x': needs an array, .*requires grad"):
         source_of({"id": [0], "x": torch.ones(1, requires_grad=True)})
 
 
