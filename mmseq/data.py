@@ -58,16 +58,22 @@ def store_inputs(model: Model, plan: Plan, source: Source, folder: Path) -> Stor
         ConfigError, DataError: the data break a rule, or their times are of another kind than in training.
     """
     store = prepare_store(plan, source, folder, memory_limit=model.experiment.data.memory_limit)
-    timed = [name for name, reading in plan.modalities.items() if reading.time and store.n_events(name).any()]
-    came, learned = store.manifest.clock, model.facts.clock
-    if timed and came != learned:
-        told = {"number": "numbers", "moment": "dates and times"}
-        reading = plan.modalities[timed[0]]
-        raise DataError(
-            f"modality {timed[0]!r}, table {reading.table}, column {reading.time!r}: times must be "
-            f"{told[learned]}, as in training; {told[came]} came; convert them"
-        )
+    check_clock(model, store)
     return store
+
+
+def check_clock(model: Model, store: Store) -> None:
+    """Whether times are what they were in training. Raises DataError where they are of the other kind."""
+    came, learned = store.manifest.clock, model.facts.clock
+    if came == learned:
+        return
+    for name, reading in plan_of(model.experiment).modalities.items():
+        if reading.time and store.n_events(name).any():
+            told = {"number": "numbers", "moment": "dates and times"}
+            raise DataError(
+                f"modality {name!r}, table {reading.table}, column {reading.time!r}: times must be "
+                f"{told[learned]}, as in training; {told[came]} came; convert them"
+            )
 
 
 def inputs_of(model: Model, data: Any) -> tuple[Plan, Source]:

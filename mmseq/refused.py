@@ -12,7 +12,7 @@ from jaxtyping import Int64
 
 from mmseq.config.experiment import Experiment
 from mmseq.data import source_of
-from mmseq.errors import DataError
+from mmseq.errors import ConfigError, DataError
 from mmseq.heads import heads
 from mmseq.heads.labels import LabelError
 from mmseq.sources import Reading, Source
@@ -40,42 +40,32 @@ def telling_where(
     """
     try:
         yield
-    except LabelError as error:
+    except DataError as error:
         if task not in store.tasks:  # of values at a horizon, which the inputs hold: any row may have it
             raise
         config = experiment.tasks[task]
         reading = heads.component_class(config.kind).reading(config)
-        assert reading is not None, "only labels of a table are refused"
-        starts = store.gather(samples, [], [task]).targets[task].starts
-        id = str(store.ids[samples[np.searchsorted(starts, error.row, side="right") - 1]])
-        where = _where(source_of(experiment, data), task, reading, id, error)
-        raise DataError(f"{where}, sample {id!r}: {error}") from error
-    except DataError as error:  # of all labels together
-        config = experiment.tasks[task]
-        reading = heads.component_class(config.kind).reading(config) if task in store.tasks else None
-        if reading is None:
-            raise
-        raise DataError(f"{_table(source_of(experiment, data), reading)}: {error}") from error
-
-
-def _table(source: Source, reading: Reading) -> str:
-    """The table; its name alone where the raw data cannot be asked any more."""
-    with database() as connection:
+        assert reading is not None, "only labels of a table are in the store"
+        id = _sample(store, task, samples, error) if isinstance(error, LabelError) else None
         try:
-            return source.table(connection, reading.table).where
-        except (duckdb.Error, DataError):
-            return reading.table
+            where = _where(source_of(experiment, data), task, reading, id, error)
+        except (duckdb.Error, ConfigError, DataError):  # the raw data cannot be asked any more
+            where = reading.table
+        raise DataError(f"{where}{'' if id is None else f', sample {id!r}'}: {error}") from error
 
 
-def _where(source: Source, task: str, reading: Reading, id: str, error: LabelError) -> str:
-    """File and row; without the row where the raw data cannot be asked any more."""
-    kind: Literal["code", "number"] = "code" if error.column in reading.codes else "number"
-    uses = [Use("data.source.id", source.id, "id"), Use(f"task {task!r}", error.column, kind)]
+def _sample(store: Store, task: str, samples: Int64[np.ndarray, "member"], error: LabelError) -> str:
+    starts = store.gather(samples, [], [task]).targets[task].starts
+    return str(store.ids[samples[np.searchsorted(starts, error.row, side="right") - 1]])
+
+
+def _where(source: Source, task: str, reading: Reading, id: str | None, error: DataError) -> str:
+    """The file; also the row, where the error is about one label of a sample."""
     with database() as connection:
-        try:
-            raw = Raw("labels", source.table(connection, reading.table))
-            add_cells(connection, source, raw, uses)
-            row = row_with(connection, raw, id, error.column, error.came)
-        except (duckdb.Error, DataError):
-            return reading.table
-    return f"{raw.table.where} {row}".strip()
+        raw = Raw("labels", source.table(connection, reading.table))
+        if id is None or not isinstance(error, LabelError):  # about all of them
+            return raw.table.where
+        kind: Literal["code", "number"] = "code" if error.column in reading.codes else "number"
+        uses = [Use("data.source.id", source.id, "id"), Use(f"task {task!r}", error.column, kind)]
+        add_cells(connection, source, raw, uses)
+        return f"{raw.table.where} {row_with(connection, raw, id, error.column, error.came)}".strip()

@@ -73,20 +73,18 @@ def evaluation_loader(
     workers: int = 0,
     window: int | None = None,
     processes: Processes = ALONE,
-    some: bool = False,
 ) -> DataLoader:
     """Each sample once in one of the processes, those of like length together; long ones window after window.
 
     Tasks that hide cells are asked in a pass of their own, after the others. The batches are the same
     whatever the number of processes, which take turns. The negatives of a next event are of these samples,
-    too. Where there is no sample, `some` still gives a batch, which has none.
+    too. Where a process has no sample, there is a batch without one.
     """
     lengths = assembler.store.lengths
     order = samples[np.argsort(lengths[samples], kind="stable")]
     batches = [order[i : i + size] for i in range(0, len(order), size)]
     mine = batches[processes.rank :: processes.size]
-    if (some or processes.size > 1) and not mine:  # to have no batch at all would be to take no part
-        mine = [order[:0]]
+    mine = mine or [order[:0]]  # to have no batch at all would be to take no part, or to tell no column
     micros = [
         Micro(0, batch, window=part, hide=hide)
         for hide in assembler.passes

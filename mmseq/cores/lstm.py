@@ -19,7 +19,7 @@ from mmseq.cores.recurrent import GatedOptions, RecurrentCore
 _KEPT = 600_000
 """Units times slots of which oneDNN keeps less than 32 MiB for the backward pass: glibc has the kernel map
 what is larger anew at each call, page by page."""
-_WIDEST = 1024
+_WIDEST = 512
 """Units above which a call costs more, for its weights and their gradients, than those pages."""
 
 

@@ -14,7 +14,7 @@ from mmseq.batch import Batch
 from mmseq.batch.assemble import Assembler
 from mmseq.batch.loader import evaluation_loader
 from mmseq.carried import Carried
-from mmseq.data import prepare
+from mmseq.data import check_clock, prepare
 from mmseq.errors import ConfigError
 from mmseq.fit import check_labels
 from mmseq.inference.evaluator import Evaluator
@@ -79,7 +79,8 @@ def split_of(
     samples = splits[split]
     if not len(samples):
         raise ConfigError(f"{run.path}: the {split} split has no sample; see data.split")
-    check_labels(model, store, samples, data)  # they may be others than in training
+    check_clock(model, store)  # the data may be others than in training
+    check_labels(model, store, samples, data)
     return model, store, samples
 
 

@@ -19,11 +19,10 @@ from mmseq.data import prepare_inputs
 from mmseq.errors import ConfigError
 from mmseq.inference.choice import Choice, clocks_of
 from mmseq.inference.paths import Paths, nothing_known
-from mmseq.inference.predict import Predictions, json_row, strays, unknown_codes
+from mmseq.inference.predict import Predictions, column_of, json_row, strays, told_times, unknown_codes
 from mmseq.inference.quantiles import Grid, last_values, numeric_columns, quantile_rows
 from mmseq.memory import telling_shortage
 from mmseq.run import Run, model_of
-from mmseq.store.clock import moments
 
 if TYPE_CHECKING:
     from mmseq.model import Model
@@ -69,7 +68,7 @@ def generate(
         store = prepare_inputs(model, samples, Path(folder))
         by_id, unknown = _of_store(model, store, choice, columns, grid)
         rows = [row for id in store.ids.tolist() for row in by_id[id]]
-        table = _in_time(_table(rows, keys), store)
+        table = _in_time(_table(rows, keys), model, store)
         return Predictions(table, unknown + Counter(unknown_codes(model, store)), strays(store))
 
 
@@ -116,15 +115,12 @@ def _table(rows: list[Row], keys: list[str]) -> pa.Table:
     return pa.table({key: pa.array([row.get(key) for row in rows]) for key in keys})
 
 
-def _in_time(table: pa.Table, store: Store) -> pa.Table:
-    """Times as the source has them."""
-    if store.origins is None or not table.num_rows:
-        return table
-    origin = dict(zip(store.ids.tolist(), store.origins.tolist(), strict=True))
-    own = np.array([origin[id] for id in table["id"].to_pylist()], np.int64)
-    time = moments(own, table["time"].to_numpy(), store.manifest.unit)
-    place = table.schema.get_field_index("time")
-    return table.set_column(place, "time", pa.array(time).cast(pa.timestamp("us", "UTC")))
+def _in_time(table: pa.Table, model: Model, store: Store) -> pa.Table:
+    """Times as training had them."""
+    place = {id: i for i, id in enumerate(store.ids.tolist())}
+    samples = np.array([place[id] for id in table["id"].to_pylist()], np.int64)
+    time = told_times(model, store, samples, np.array(table["time"].to_pylist(), np.float64))
+    return table.set_column(table.schema.get_field_index("time"), "time", column_of(time))
 
 
 def lines(table: pa.Table) -> Iterator[str]:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64, Shaped
 from torch import Tensor
 
 from mmseq.batch import Batch
@@ -163,7 +163,7 @@ def predict_stored(
     length = dict(zip(store.ids[samples].tolist(), store.lengths[samples].tolist(), strict=True))
     window = model.experiment.training.window
     with telling_shortage(lambda: ("predict", carried.batch), FREE_SOME):
-        for batch in evaluation_loader(assembler, samples, window=window, processes=processes, some=True):
+        for batch in evaluation_loader(assembler, samples, window=window, processes=processes):
             # Of static ones only once: every window has them.
             new = {name: e for name, e in batch.events.items() if not (batch.begin and name in model.static)}
             unknown.update(model.unknown(new))
@@ -231,19 +231,34 @@ def _table(rows: list[dict[str, np.ndarray]], model: Model, store: Store, sample
     place = {id: i for i, id in enumerate(store.ids[samples].tolist())}
     asked = np.array([place[id] for id in columns["id"]], np.int64)
     order = np.lexsort((columns["time"], asked))
-    if model.facts.clock == "moment":
-        nothing = np.full(len(asked), NO_ORIGIN)
-        origin = nothing if store.origins is None else store.origins[samples[asked]]
-        columns["time"] = moments(origin, columns["time"], store.manifest.unit)
+    columns["time"] = told_times(model, store, samples[asked], columns["time"])
     return table_of({name: values[order] for name, values in columns.items()})
 
 
+def told_times(
+    model: Model, store: Store, samples: Int64[np.ndarray, "row"], time: Float64[np.ndarray, "row"]
+) -> Shaped[np.ndarray, "row"]:
+    """Times as training had them: numbers, or dates and times, NaT where a sample has no event.
+
+    Args:
+        model: says what training had.
+        store: holds the samples.
+        samples: whose times they are.
+        time: as the model counts it.
+    """
+    if model.facts.clock == "number":
+        return time
+    origin = np.full(len(time), NO_ORIGIN) if store.origins is None else store.origins[samples]
+    return moments(origin, time, store.manifest.unit)
+
+
 def table_of(columns: Mapping[str, np.ndarray]) -> pa.Table:
-    """Columns → a prediction table, whose moments are in UTC."""
-    return pa.table({name: _array(values) for name, values in columns.items()})
+    """Columns → a prediction table."""
+    return pa.table({name: column_of(values) for name, values in columns.items()})
 
 
-def _array(values: np.ndarray) -> pa.Array:
+def column_of(values: np.ndarray) -> pa.Array:
+    """A column of a prediction table: moments in UTC, words of type string even where there is none."""
     array = pa.array(values, pa.string() if values.dtype == object else None)
     return array.cast(pa.timestamp("us", "UTC")) if pa.types.is_timestamp(array.type) else array
 

@@ -72,20 +72,22 @@ def arrow_array(name: str, column: str, values: Any) -> pyarrow.Array:
     Raises:
         DataError: it has not one value a row.
     """
+    where = f"table {name!r}, column {column!r}"
+    if hasattr(values, "__dlpack__") and not hasattr(values, "__arrow_c_array__"):  # such as a tensor
+        values = numpy_array(where, values)
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise DataError(
-            f"table {name!r}, column {column!r}: needs one value a row; shape {values.shape} came; "
+            f"{where}: needs one value a row; shape {values.shape} came; "
             "see mmseq.padded for arrays of sequences"
         )
     if not isinstance(values, Iterable) or isinstance(values, str | bytes | set | frozenset):
         raise DataError(
-            f"table {name!r}, column {column!r}: needs a list or an array, a value a row; "
-            f"{type(values).__name__} came; convert it"
+            f"{where}: needs a list or an array, a value a row; {type(values).__name__} came; convert it"
         )
     values = values if hasattr(values, "__len__") else list(values)
     is_plain = isinstance(values, np.ndarray) and values.dtype != object
-    if is_plain and values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] not in _ARROW_UNITS:
-        values = values.astype("M8[s]")
+    if is_plain and values.dtype.kind == "M":
+        values = values.astype(f"M8[{_arrow_unit(values.dtype)}]", copy=False)
     if not is_plain and any(isinstance(value, np.ndarray) and value.ndim != 1 for value in values):
         return _array_bytes(name, column, values)
     try:
@@ -95,6 +97,22 @@ def arrow_array(name: str, column: str, values: Any) -> pyarrow.Array:
     except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError):
         pass  # mixed: as text, so that the odd one is found
     return _text_array(name, column, values)
+
+
+def numpy_array(where: str, values: Any, then: str = "convert it") -> np.ndarray:
+    """Values as an array. Raises DataError where they are none, such as a tensor with a gradient."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{where}: needs an array, all of whose rows are of one length; {error}; {then}"
+        ) from error
+
+
+def _arrow_unit(moments: np.dtype) -> str:
+    """Of Arrow's units, which have no multiples, one that keeps what NumPy's unit tells apart, down to ns."""
+    unit, _ = np.datetime_data(moments)
+    return unit if unit in _ARROW_UNITS else "ns" if unit in ("ps", "fs", "as") else "s"
 
 
 def _array_bytes(name: str, column: str, values: Iterable[Any]) -> pyarrow.Array:

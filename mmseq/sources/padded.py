@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow
 
 from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
-from mmseq.sources.arrow import arrow_array
+from mmseq.sources.arrow import arrow_array, numpy_array
 
 Padded = Mapping[str, Any] | Any
 
@@ -24,7 +24,7 @@ def padded(
     times: Padded | None = None,
     labels: Mapping[str, Any] | None = None,
     step_labels: Mapping[str, Any] | None = None,
-    ids: Sequence[Any] | None = None,
+    ids: Iterable[Any] | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, pyarrow.Table]:
     """Tables for a memory source, out of arrays with one row a sample.
@@ -90,13 +90,8 @@ def _arrays(values: Padded) -> dict[str, np.ndarray]:
 
 def _array(name: str, values: Any) -> np.ndarray:
     """An array with a first axis."""
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths; tensors with a gradient
-        raise DataError(
-            f"padded {name!r}: needs an array, all of whose rows are of one length; {error}; convert it, and "
-            "tell `lengths` or `mask` where rows differ"
-        ) from error
+    then = "convert it, and tell `lengths` or `mask` where rows differ"
+    array = numpy_array(f"padded {name!r}", values, then)
     _check(array.ndim > 0, name, "an array with a value for each sample", repr(values))
     return array
 

@@ -108,6 +108,21 @@ def test_labels_that_are_others_since_training_are_told_where_they_stand(mmseq: 
     )
 
 
+def test_times_that_are_of_another_kind_since_training(mmseq: Run, work: Any) -> None:
+    """Caught: a model that had learned from numbers was evaluated on dates."""
+    assert mmseq("train", "-c", "toy.yaml", "--set", "training.epochs=1").code == 0
+    for name in ("vitals", "codes", "stages"):
+        path = work.path / "data" / f"{name}.csv"
+        path.write_text(re.sub(r"(?m)^(p\d+),(\d)\d?,", r"\1,2024-01-1\2,", path.read_text()))
+    outcome = mmseq("evaluate", "runs/toy")
+    assert (outcome.code, outcome.out, outcome.err) == (
+        2,
+        "",
+        "modality 'vitals', table vitals.csv, column 'minute': times must be numbers, as in training; dates "
+        "and times came; convert them\n",
+    )
+
+
 def test_model_whose_data_are_gone_ends_with_2(mmseq: Run, work: Any) -> None:
     assert mmseq("train", "-c", "toy.yaml", "--set", "training.epochs=1").code == 0
     shutil.move(work.path / "data", work.path / "elsewhere")

@@ -271,3 +271,10 @@ def _shortened(line: str) -> list[str]:
 def _succeeds(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def test_no_page_holds_the_marks_of_a_merge() -> None:
+    """Caught: the changelog with `<<<<<<< HEAD` in it."""
+    pages = [ROOT / "CHANGELOG.md", ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    marked = [page for page in pages if re.search(r"^(<<<<<<<|>>>>>>>) ", page.read_text(), re.MULTILINE)]
+    assert not marked

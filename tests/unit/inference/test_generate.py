@@ -359,10 +359,12 @@ DATES = ["2024-02-28T10:00:00", "2024-02-28T11:00:00", "2024-02-28T12:30:00"]
 
 
 def test_times_of_dated_data_are_dates(tmp_path: Path) -> None:
+    """Caught: inputs without any event, whose times were told as numbers."""
     tables: Any = {"v": {"id": ["a"] * 3 + ["b"] * 3, "t": DATES * 2, "x": [1.0, 2.0, 3.0] * 2}}
+    tables["samples"] = {"id": ["a", "b"]}
     tree = {
         "name": "dated",
-        "data": {"source": {"kind": "memory"}, "store": str(tmp_path)},
+        "data": {"source": {"kind": "memory"}, "samples": "samples", "store": str(tmp_path)},
         "timeline": {"unit": "hours", "resolution": "30min"},
         "modalities": {"v": {"kind": "numeric", "table": "v", "time": "t", "columns": ["x"]}},
         "core": {"kind": "gru", "hidden": 2},
@@ -380,6 +382,9 @@ def test_times_of_dated_data_are_dates(tmp_path: Path) -> None:
     assert [json.loads(line)["time"] for line in lines(quantiles)][:2] == [
         "2024-02-28T15:00:00Z", "2024-02-28T17:30:00Z",
     ]  # fmt: skip
+    columns = {"id": pa.string(), "t": pa.string(), "x": pa.float64()}
+    eventless = {"v": pa.schema(columns.items()).empty_table(), "samples": pa.table({"id": ["c"]})}
+    assert model.generate(eventless, steps=1).column("time").to_pylist() == [None], "as in predictions"
 
 
 def test_lines_leave_out_what_is_not_there(model: Model) -> None:

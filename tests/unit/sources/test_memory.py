@@ -9,6 +9,7 @@ import pandas
 import polars
 import pyarrow
 import pytest
+import torch
 
 from mmseq.errors import DataError
 from mmseq.sources.memory import MemorySource
@@ -43,6 +44,22 @@ def test_moments_of_every_unit(unit: str) -> None:
     moments = source_of({"id": ["a", "b"], "t": times}).tables["v"].column("t")
     assert pyarrow.types.is_timestamp(moments.type)
     assert [None if m is None else str(m)[:19] for m in moments.to_pylist()] == ["2024-01-01 00:00:00", None]
+
+
+@pytest.mark.parametrize("unit", ["ps", "fs", "100ms", "2s"])
+def test_units_that_arrow_has_not_keep_their_time(unit: str) -> None:
+    """Caught: 100 ms were read as 1 ms, 56 years off; of picoseconds whole seconds were left."""
+    times = np.array(["1970-01-01T00:00:02.5"], "datetime64[ms]").astype(f"datetime64[{unit}]")
+    (moment,) = source_of({"id": ["a"], "t": times}).tables["v"].column("t").to_numpy()
+    assert moment == times[0]
+
+
+def test_tensors_are_columns() -> None:
+    """Caught: text such as `tensor(1)`, which as an id was taken."""
+    tables = source_of({"id": torch.arange(2), "x": torch.tensor([1.5, torch.nan])}).tables["v"]
+    assert tables.to_pydict() == {"id": [0, 1], "x": [1.5, None]}
+    with pytest.raises(DataError, match=r"table 'v', column 'x': needs an array, .*requires grad"):
+        source_of({"id": [0], "x": torch.ones(1, requires_grad=True)})
 
 
 def test_fingerprint_follows_the_contents() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mmseq.errors import DataError
 from mmseq.sources import Reading
@@ -138,8 +139,9 @@ def test_names_and_forms_are_checked(case: str, unchecked: None) -> None:
     assert message in str(caught.value)
 
 
-def test_values_of_several_sorts_are_text() -> None:
-    """Caught: they ended in an error of Arrow."""
+def test_ids_and_labels_of_any_sort() -> None:
+    """Caught: what is of several sorts ended in an error of Arrow; ids that are a tensor were `tensor(0)`."""
+    assert padded(VALUES, ids=torch.arange(3))["samples"].column("id").to_pylist() == [0, 1, 2]
     tables = padded(VALUES, ids=["a", 1, 2], labels={"y": np.array(["u", 1, None], object)})
     assert tables["labels"].to_pydict() == {"id": ["a", "1", "2"], "y": ["u", "1", None]}
     assert tables["signal"].column("id").to_pylist() == [i for i in ["a", "1", "2"] for _ in range(4)]

@@ -171,6 +171,14 @@ def test_a_large_number_may_stand_for_missing(tmp_path: Path, kind: str) -> None
     np.testing.assert_array_equal(values(store)[:, 0], [np.nan, np.nan, 2.5])
 
 
+def test_a_marker_with_an_underscore_is_a_word(tmp_path: Path) -> None:
+    """Caught: by the marker `9_9` a value of 99 was missing."""
+    (tmp_path / "v.csv").write_text("id,t,x\na,0,99\na,1,9_9\n")
+    source = TablesSource(root=tmp_path, id="id", group=None, missing=["9_9"])
+    store = prepare(Plan({"v": Reading("v.csv", "t", ("x",))}), source, tmp_path / "stores")
+    assert np.array_equal(values(store), [[99], [np.nan]], equal_nan=True)
+
+
 def test_missing_markers(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text("id,t,x,c\n1,0,-1,none\n1,1,-1.0,NA\n1,2,?,b\n1,3,1,?\n")
     source = TablesSource(root=tmp_path, id="id", group=None, missing=["-1", "?", "NA"])
