@@ -83,8 +83,8 @@ def evaluation_loader(
     lengths = assembler.store.lengths
     order = samples[np.argsort(lengths[samples], kind="stable")]
     batches = [order[i : i + size] for i in range(0, len(order), size)]
-    mine = batches[processes.rank :: processes.size]
-    mine = mine or [order[:0]]  # to have no batch at all would be to take no part, or to tell no column
+    # To have no batch at all would be to take no part, or to tell no column.
+    mine = batches[processes.rank :: processes.size] or [order[:0]]
     micros = [
         Micro(0, batch, window=part, hide=hide)
         for hide in assembler.passes

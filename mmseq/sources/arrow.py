@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from pyarrow import compute
 
 from mmseq.errors import DataError
 from mmseq.sources.binary import npy_bytes
+from mmseq.sources.names import check_own_names
 
 _ARROW_UNITS = ("D", "s", "ms", "us", "ns")
 Rows = Any  # a pandas or polars frame, an Arrow table, a list of dicts, a dict of columns
@@ -24,12 +24,12 @@ def arrow_table(name: str, rows: Rows) -> pyarrow.Table:
         DataError: it is nothing that is a table, or its columns differ in length.
     """
     if isinstance(rows, pyarrow.Table):
-        _check_names(name, rows.column_names)
+        check_own_names(f"table {name!r}: a column", rows.column_names)
         return _plain(rows)
     if hasattr(rows, "to_arrow"):  # polars
         return _plain(rows.to_arrow())
     if hasattr(rows, "iloc") and hasattr(rows, "columns"):  # pandas
-        _check_names(name, [str(column) for column in rows.columns])
+        check_own_names(f"table {name!r}: a column", [str(column) for column in rows.columns])
         return _from_columns(name, {str(column): rows[column] for column in rows.columns})
     if isinstance(rows, Mapping):
         return _from_columns(name, rows)
@@ -39,13 +39,6 @@ def arrow_table(name: str, rows: Rows) -> pyarrow.Table:
         f"table {name!r}: needs a DataFrame, an Arrow table, a list of dicts or a dict of columns; "
         f"{type(rows).__name__} came; convert it"
     )
-
-
-def _check_names(name: str, columns: Sequence[str]) -> None:
-    if twice := sorted(column for column, count in Counter(columns).items() if count > 1):
-        raise DataError(
-            f"table {name!r}: a column must have a name of its own; {twice} come twice; rename one"
-        )
 
 
 def _from_dicts(name: str, rows: list[Any]) -> pyarrow.Table:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from glob import escape
 from pathlib import Path
 
 import pyarrow
@@ -18,6 +19,7 @@ from duckdb import DuckDBPyConnection, InvalidInputException
 from mmseq.errors import DataError
 from mmseq.sources import Table
 from mmseq.sources.broken import broken_csv, broken_json
+from mmseq.sources.names import check_own_names
 
 SMALL = 1 << 20
 DELIMITERS = (",", "\t", ";", "|")
@@ -97,8 +99,7 @@ def _check_names(connection: DuckDBPyConnection, path: Path) -> None:
         else:
             names.append(name)
             to_skip = n_children
-    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise DataError(f"{path}: a column must have a name of its own; {twice} come twice; rename one")
+    check_own_names(f"{path}: a column", names)
 
 
 def _open_jsonl(connection: DuckDBPyConnection, path: Path) -> Table:
@@ -148,7 +149,7 @@ def text(value: object) -> str:
 
 def one_file(path: Path) -> str:
     """The path of a file as a SQL literal, in which no sign stands for others."""
-    return text(re.sub(r"([*?\[])", r"[\1]", str(path)))
+    return text(escape(str(path)))
 
 
 def digest_files(paths: Iterable[Path]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow
 from mmseq.errors import DataError
 from mmseq.registry import did_you_mean
 from mmseq.sources.arrow import arrow_array, numpy_array
+from mmseq.sources.names import check_own_names
 
 Padded = Mapping[str, Any] | Any
 
@@ -72,7 +72,7 @@ def padded(
         for name, array in by_task.items():
             _check(array.shape == real.shape, name, f"shape {real.shape}", array.shape)
         tables.append(("step_labels", _rows("step_labels", id_array, real, cells)))
-    _check_own_names("padded: a table", [name for name, _ in tables], "name the modality otherwise")
+    check_own_names("padded: a table", [name for name, _ in tables], "name the modality otherwise")
     return dict(tables)
 
 
@@ -111,18 +111,13 @@ def _rows(
 
 
 def _table(name: str, columns: Sequence[tuple[str, Any]]) -> pyarrow.Table:
-    _check_own_names(f"padded, table {name!r}: a column", [column for column, _ in columns], "rename one")
+    check_own_names(f"padded, table {name!r}: a column", [column for column, _ in columns])
     return pyarrow.table(
         {
             column: values if isinstance(values, pyarrow.Array) else arrow_array(name, column, values)
             for column, values in columns
         }
     )
-
-
-def _check_own_names(what: str, names: Sequence[str], then: str) -> None:
-    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise DataError(f"{what} must have a name of its own; {twice} come twice; {then}")
 
 
 def _check_known(option: Any, names: Sequence[str]) -> None:

@@ -128,12 +128,10 @@ class Cell:
         return f"abs({self._number()}) >= {LARGEST_TIME}"
 
     def _number(self) -> str:
-        number = f"TRY_CAST({self.raw} AS DOUBLE)"  # which takes 120_80 for 12080
-        return (
-            f"CASE WHEN contains({self.raw}, '_') THEN NULL ELSE {number} END"
-            if self.type == "VARCHAR"
-            else number
-        )
+        number = f"TRY_CAST({self.raw} AS DOUBLE)"
+        if self.type != "VARCHAR":
+            return number
+        return f"CASE WHEN contains({self.raw}, '_') THEN NULL ELSE {number} END"  # else 120_80 is 12080
 
     def _moment(self) -> str:
         """Nanoseconds since 1970, UTC; text without an offset is UTC. NULL where there is no such time."""
